@@ -1,0 +1,100 @@
+"""Runs the hidden checks: pytest, in the grader's process, with a small plugin that collects what they say."""
+
+import contextlib
+import io
+import os
+
+import pytest
+
+from autograder.errors import ChecksError, SubmissionError
+from autograder.grading.explain import explain
+from autograder.grading.verdict import FAILED, NOT_RUN, PASSED, CheckResult
+from autograder.rubric import NotEarned
+
+# pytest's own plugins that would print, write or slow things down.
+QUIET = [part for name in ("cacheprovider", "faulthandler", "logging", "warnings", "terminal") for part in ("-p", f"no:{name}")]
+
+
+def judge(assignment, student, source, cells=None, points=None):
+    """The results of the checks of `cells` (all of the assignment's by default), one per expected criterion.
+
+    Args:
+        student: the fixture of that name.
+        source: the submission's code, whose words may be quoted back to the student.
+        points: overrides of points, {"cell.criterion": points}.
+
+    Raises:
+        ChecksError: the checks could not be run, or one broke by itself.
+    """
+    plugin = Collector(student, source, assignment.functions, points or {})
+    files = [str(path) for path in assignment.checks(cells)]
+    options = ["--disable-plugin-autoload", "--capture=no", "--assert=plain", "--import-mode=importlib", "--noconftest"]
+    options += ["-c", os.devnull, "--rootdir", str(assignment.folder), *QUIET]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = pytest.main([*options, *files], plugins=[plugin])
+    if plugin.broken is not None:
+        raise ChecksError(f"the check {plugin.broken[0]} broke by itself: {plugin.broken[1]!r}") from plugin.broken[1]
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not plugin.expected:
+        raise ChecksError(f"pytest could not run the hidden checks (exit code {int(status)}): {said.getvalue()[-2000:]}")
+    return tuple(plugin.results.get(id) or plugin.not_run(id) for id in plugin.expected)
+
+
+class Collector:
+    """The pytest plugin: hands out `student`, and turns outcomes into results."""
+
+    def __init__(self, student, source, functions, points):
+        self._student, self._source, self._functions, self._points = student, source, functions, points
+        self.expected, self.results, self.broken = {}, {}, None
+
+    @pytest.fixture(scope="session")
+    def student(self):
+        """The submission, as the checks see it."""
+        return self._student
+
+    def pytest_configure(self, config):
+        config.addinivalue_line("markers", "criterion(cell, points, title): a criterion of the rubric")
+
+    def pytest_collection_finish(self, session):
+        for item in session.items:
+            marker = item.get_closest_marker("criterion")
+            if marker is None:
+                self.broken = item.name, ChecksError("it has no criterion marker")
+                continue
+            id = f"{marker.kwargs['cell']}.{item.originalname.removeprefix('test_')}"
+            self.expected[id] = {
+                "id": id,
+                "cell": marker.kwargs["cell"],
+                "title": marker.kwargs["title"],
+                "max_points": float(self._points.get(id, marker.kwargs["points"])),
+            }
+            item.stash[ID] = id
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item, call):
+        report = yield
+        error = call.excinfo.value if call.excinfo else None
+        id = item.stash.get(ID, item.name)
+        if call.when == "call" and isinstance(error, NotEarned):
+            self.results[id] = self._lost(id, error.sentence, error.misconception, error.device)
+        elif call.when == "call" and isinstance(error, SubmissionError):
+            self.results[id] = self._lost(id, *explain(error, self._source))
+        elif error is not None:
+            self.broken = self.broken or (id, error)
+            item.session.shouldstop = "a check broke by itself"
+        elif call.when == "call":
+            expected = self.expected[id]
+            self.results[id] = CheckResult(**expected, outcome=PASSED, points=expected["max_points"])
+        return report
+
+    def _lost(self, id, sentence, misconception=None, device=None):
+        return CheckResult(
+            **self.expected[id], outcome=FAILED, points=0.0, message=sentence, misconception=misconception, device=device
+        )
+
+    def not_run(self, id):
+        sentence = "This check was not run, so it earns nothing; ask your instructor to have it marked again."
+        return CheckResult(**self.expected[id], outcome=NOT_RUN, points=0.0, message=sentence)
+
+
+ID = pytest.StashKey[str]()

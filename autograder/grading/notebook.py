@@ -1,0 +1,232 @@
+"""From the bytes that were handed in to a notebook that can be run and marked.
+
+The notebook is understood before it runs: what is the master's (test cells, questions, metadata, points) is put back from
+the master; what is the student's is kept. Each repair is told in one sentence.
+"""
+
+import ast
+import copy
+import json
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from autograder.errors import Ungradable
+
+MAX_BYTES = 100 * 1024**2
+BEGIN_HIDDEN, END_HIDDEN = "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"
+KEPT_TYPES = ("image/png", "image/jpeg", "text/plain")  # nothing that a browser would run
+MAX_TEXT = 20_000
+MAX_IMAGE = 3_000_000
+
+
+def read(raw):
+    """The notebook in `raw` (bytes), as nbformat 4; Ungradable when it is none."""
+    if len(raw) > MAX_BYTES:
+        raise Ungradable(f"The file has {len(raw) / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB that are read.")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Ungradable(
+            f"The file is not text in UTF-8 (byte {error.start}): it was damaged on its way, or is not a notebook."
+        ) from error
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Ungradable(f"The file is not JSON ({short(error)}): the upload broke off, or it is not a notebook.") from error
+    if not isinstance(data, dict) or not ("cells" in data or "worksheets" in data):
+        raise Ungradable("The file is JSON, but not a notebook: it has no cells.")
+    try:
+        nb = nbformat.convert(nbformat.from_dict(data), 4) if data.get("nbformat") != 4 else nbformat.from_dict(data)
+        cells = [normal(cell) for cell in nb.cells]
+    except Exception as error:  # nbformat's converters assume a valid notebook and raise whatever they meet
+        raise Ungradable(f"The notebook's structure cannot be understood ({type(error).__name__}).") from error
+    if not isinstance(nb.get("metadata"), dict):
+        nb.metadata = {}
+    return nbformat.v4.new_notebook(cells=[cell for cell in cells if cell is not None])
+
+
+def short(error):
+    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+
+
+def normal(cell):
+    """A clean cell with the same source, nbgrader metadata and outputs; None for something that is not a cell."""
+    if not isinstance(cell, dict) or cell.get("cell_type") not in ("code", "markdown", "raw"):
+        return None
+    source = cell.get("source", "")
+    source = "".join(source) if isinstance(source, list) else source
+    make = new_code_cell if cell["cell_type"] == "code" else new_markdown_cell
+    clean = make(source if isinstance(source, str) else "")
+    clean.cell_type = cell["cell_type"]
+    id = cell.get("id")
+    if isinstance(id, str) and id.replace("-", "").replace("_", "").isalnum() and len(id) <= 64:
+        clean.id = id
+    metadata = cell.get("metadata")
+    nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    if isinstance(nbgrader, dict) and isinstance(nbgrader.get("grade_id"), str):
+        clean.metadata["nbgrader"] = nbgrader
+    if clean.cell_type == "code":
+        outputs = cell.get("outputs")
+        clean.outputs = clean_outputs(outputs if isinstance(outputs, list) else [])
+        count = cell.get("execution_count")
+        clean.execution_count = count if type(count) is int else None
+    return clean
+
+
+def repair(nb, master):
+    """(notebook, notes): a copy of `nb` in which every nbgrader cell of `master` stands once, as the master has it.
+
+    Raises:
+        Ungradable: not one of the assignment's cells can be found.
+    """
+    nb, notes = copy.deepcopy(nb), []
+    wanted = {cell.metadata.nbgrader.grade_id: cell for cell in master.cells if "nbgrader" in cell.metadata}
+    found = find(nb, wanted, notes)
+    if not found:
+        raise Ungradable("None of the assignment's cells is in this notebook: perhaps another notebook was handed in.")
+    for cell in nb.cells:
+        if not any(cell is kept for kept in found.values()):
+            cell.metadata.pop("nbgrader", None)
+    previous = None
+    for grade_id, original in wanted.items():
+        if grade_id not in found:
+            at = nb.cells.index(previous) + 1 if previous is not None else 0
+            found[grade_id] = blank(original)
+            nb.cells.insert(at, found[grade_id])
+            notes.append(f"The cell `{grade_id}` was missing and was put back.")
+        restore(found[grade_id], original, notes)
+        previous = found[grade_id]
+    unique_ids(nb)
+    nb.metadata = copy.deepcopy(master.metadata)
+    return nb, notes
+
+
+def find(nb, wanted, notes):
+    """grade_id → the student's cell: by nbgrader's metadata, else by cell id, else by what it defines."""
+    found = {}
+    for cell in nb.cells:
+        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if grade_id in wanted and grade_id in found:
+            notes.append(f"The cell `{grade_id}` stands there more than once; the first one counts as that cell.")
+        elif grade_id in wanted:
+            found[grade_id] = cell
+    taken = {id(cell) for cell in found.values()}
+    for grade_id, original in wanted.items():
+        if grade_id in found:
+            continue
+        free = [cell for cell in nb.cells if id(cell) not in taken]
+        match = next((cell for cell in free if cell.id == original.id), None)
+        match = match or next((cell for cell in free if defines(original) and defines(original) <= defines(cell)), None)
+        if match is not None:
+            found[grade_id] = match
+            taken.add(id(match))
+            notes.append(f"The cell `{grade_id}` had lost its nbgrader metadata and was recognised.")
+    return found
+
+
+def defines(cell):
+    """Names of the functions and classes that a code cell defines at its top level."""
+    if cell.cell_type != "code":
+        return frozenset()
+    try:
+        tree = ast.parse(cell.source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()
+    return frozenset(node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef)))
+
+
+def blank(original):
+    """A cell in place of one that is gone. A solution cell stays empty: its stub would replace what stands elsewhere."""
+    cell = copy.deepcopy(original)
+    if original.metadata.nbgrader.solution:
+        cell.source = "" if cell.cell_type == "markdown" else "# This cell was missing from the submission."
+    if cell.cell_type == "code":
+        cell.outputs, cell.execution_count = [], None
+    return cell
+
+
+def restore(cell, original, notes):
+    """Gives a cell its type, metadata and, if it is the master's, its source."""
+    if cell.cell_type != original.cell_type:
+        cell.cell_type = original.cell_type
+        if original.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        else:
+            cell.pop("outputs", None)
+            cell.pop("execution_count", None)
+    cell.metadata = copy.deepcopy(original.metadata)
+    data = original.metadata.nbgrader
+    if data.locked or (data.grade and not data.solution):
+        if visible(cell.source).strip() != visible(original.source).strip():
+            notes.append(f"The read-only cell `{data.grade_id}` had been changed; the original counts.")
+        cell.source = original.source
+
+
+def unique_ids(nb):
+    seen = set()
+    for cell in nb.cells:
+        if cell.id in seen:
+            cell.id = new_code_cell().id
+        seen.add(cell.id)
+
+
+def visible(source):
+    """`source` without the hidden region."""
+    lines, hidden = [], False
+    for line in source.split("\n"):
+        if BEGIN_HIDDEN in line:
+            hidden = True
+        if not hidden:
+            lines.append(line)
+        if END_HIDDEN in line:
+            hidden = False
+    return "\n".join(lines)
+
+
+def clean_outputs(outputs):
+    """Outputs that may be stored and shown: text and pictures, cut to size; nothing that a browser would run."""
+    clean, left = [], MAX_TEXT
+    for output in outputs:
+        kind = output.get("output_type") if isinstance(output, dict) else None
+        if kind == "stream":
+            text = cut(joined(output.get("text")), left)
+            left -= len(text)
+            if text:
+                name = "stderr" if output.get("name") == "stderr" else "stdout"
+                clean.append(nbformat.v4.new_output("stream", name=name, text=text))
+        elif kind in ("display_data", "execute_result"):
+            data = {
+                mime: joined(value)
+                for mime, value in output.get("data", {}).items()
+                if mime in KEPT_TYPES and len(joined(value)) <= MAX_IMAGE
+            }
+            if "text/plain" in data:
+                data["text/plain"] = cut(data["text/plain"], left)
+                left -= len(data["text/plain"])
+            if data:
+                clean.append(nbformat.v4.new_output("display_data", data))
+        elif kind == "error":
+            trace = cut("\n".join(map(str, output.get("traceback") or [])), left)
+            left -= len(trace)
+            clean.append(
+                nbformat.v4.new_output(
+                    "error",
+                    ename=str(output.get("ename"))[:200],
+                    evalue=str(output.get("evalue"))[:2000],
+                    traceback=trace.split("\n"),
+                )
+            )
+        if len(clean) >= 200:
+            break
+    return clean
+
+
+def joined(value):
+    value = "".join(map(str, value)) if isinstance(value, list) else value
+    return value if isinstance(value, str) else ""
+
+
+def cut(text, size):
+    size = max(size, 0)
+    return text if len(text) <= size else text[:size] + "\n… (output cut here)"

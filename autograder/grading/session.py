@@ -1,0 +1,194 @@
+"""A submission at work: its cells run in a sandboxed kernel, then its functions are called.
+
+When a call or a cell never ends, or ends the interpreter, the worker is thrown away. The next call gets a new one, in which
+the same cells are run again, so that one broken function does not cost the points of the other.
+"""
+
+import collections
+import logging
+import time
+
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_code_cell, new_notebook
+
+from autograder.errors import BadReply, SubmissionError, TimedOut, WorkerDied
+from autograder.grading.notebook import clean_outputs, visible
+from autograder.sandbox.provisioner import SandboxProvisioner
+
+STRIKES = 2  # after so many hangs or crashes, a function is not called again
+INTERRUPT_SECONDS = 3  # what a cell gets to end after it was interrupted
+
+
+class Session:
+    """Runs the cells of one submission and calls its functions.
+
+    Args:
+        start: `start(calls, limits)` → Worker: the sandbox backend.
+        assignment: an `Assignment`.
+        cells: the notebook's cells up to the last graded one. The outputs of code cells are replaced.
+        limits: `Limits`.
+
+    Attributes:
+        notes: sentences about cells that had to be stopped.
+    """
+
+    def __init__(self, start, assignment, cells, limits):
+        self._start, self._assignment, self._cells, self._limits = start, assignment, cells, limits
+        self._deadline = time.monotonic() + limits.submission_seconds
+        self._kernel = None
+        self._failures = collections.defaultdict(list)
+        self._first = True
+        self.notes = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._stop()
+
+    def run(self):
+        """Runs the cells, keeping what they print and draw."""
+        self._kernel = Kernel(self._start, self._assignment.calls, self._limits)
+        for index, cell in enumerate(self._cells):
+            if cell.cell_type != "code" or not cell.source.strip():
+                continue
+            try:
+                cell.outputs = self._kernel.execute(visible(cell.source), self._seconds(self._limits.cell_seconds))
+            except SubmissionError as error:
+                self._stop()
+                self._cells = self._cells[:index]
+                if self._first:
+                    self.notes.append(self._ended(error, index))
+                self._first = False
+                return
+        self._first = False
+
+    def call(self, header, tensors):
+        """One call of a function; see the assignment's `calls.py` for the headers.
+
+        Raises:
+            SubmissionError: the call hung, died or sent something unreadable.
+        """
+        operation = header["op"]
+        name = self._assignment.functions[operation]
+        failures = self._failures[operation]
+        if len(failures) >= STRIKES:
+            raise failures[-1]
+        if self._kernel is None:
+            self.run()
+        if self._kernel is None:  # the cells do not run to an end a second time
+            self.run()
+        if self._kernel is None:
+            raise WorkerDied(name)
+        try:
+            return self._kernel.call(header, tensors, self._seconds(self._limits.call_seconds), name)
+        except (TimedOut, WorkerDied, BadReply) as error:
+            failures.append(error)
+            self._stop()
+            raise
+
+    def _seconds(self, limit):
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimedOut("the submission", self._limits.submission_seconds)
+        return min(limit, left)
+
+    def _stop(self):
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
+
+    def _ended(self, error, index):
+        what = f"did not end within {error.limit:g} seconds" if isinstance(error, TimedOut) else "ended Python itself"
+        return f"Code cell {index + 1} of the notebook {what}; the cells after it were not run."
+
+
+class Kernel:
+    """A Jupyter kernel in a sandbox: nbclient executes cells in it, the worker's channel carries calls."""
+
+    def __init__(self, start, calls, limits):
+        self._limits = limits
+        self._provisioner = SandboxProvisioner(start=lambda: start(calls, limits))
+        manager = AsyncKernelManager(transport="ipc", cache_ports=False)
+        manager.provisioner = self._provisioner
+        manager._kernel_spec = KernelSpec(interrupt_mode="message", language="python", display_name="sandbox")
+        self._client = CappedClient(new_notebook(), km=manager, budget=limits.output_bytes)
+        self._client.start_new_kernel()
+        self._client.start_new_kernel_client()
+        self._executed = 0
+
+    def execute(self, source, seconds):
+        """Runs one cell. → its outputs, cleaned.
+
+        Raises:
+            TimedOut: it did not end, even when interrupted.
+            WorkerDied: the interpreter ended.
+        """
+        cell = self._client.new_cell(source)
+        self._client.timeout = max(1, round(seconds))
+        self._executed += 1
+        try:
+            self._client.execute_cell(cell, 0, execution_count=self._executed)
+        except CellTimeoutError:
+            if not self._interrupt():
+                raise TimedOut("a cell", seconds) from None
+        except (DeadKernelError, RuntimeError) as error:
+            raise WorkerDied("a cell") from error
+        return clean_outputs(cell.outputs)
+
+    def call(self, header, tensors, seconds, name):
+        return self._provisioner.worker.channel.call(header, tensors, seconds, name)
+
+    def close(self):
+        self._provisioner.close()
+        run_sync(self._cleanup)()
+
+    async def _cleanup(self):
+        self._client.kc.stop_channels()
+        await self._client.km._async_cleanup_resources()
+
+    def _interrupt(self):
+        """Ctrl-C for the cell; whether the kernel answers again."""
+
+        async def ask():
+            await self._client.km.interrupt_kernel()
+            try:
+                await self._client.kc.kernel_info(reply=True, timeout=INTERRUPT_SECONDS)
+            except TimeoutError:
+                return False
+            return True
+
+        return run_sync(ask)()
+
+
+class CappedClient(NotebookClient):
+    """nbclient, with a limit on what one cell may send."""
+
+    def __init__(self, nb, km, budget):
+        super().__init__(nb, km=km)
+        self.allow_errors = True
+        self.record_timing = False
+        self.startup_timeout = 60
+        self.log = logging.getLogger("autograder.kernel")
+        self.log.addHandler(logging.NullHandler())
+        self.log.propagate = False
+        self._budget, self._left = budget, budget
+
+    def new_cell(self, source):
+        """The notebook's only cell, new each time."""
+        self._left = self._budget
+        cell = new_code_cell(source)
+        self.nb.cells = [cell]
+        return cell
+
+    def process_message(self, msg, cell, cell_index):
+        if msg["msg_type"] in ("stream", "display_data", "execute_result", "error", "update_display_data"):
+            size = len(str(msg["content"])) if "image/png" not in msg["content"].get("data", {}) else 0
+            self._left -= size
+            if self._left + size <= 0:
+                return None
+        return super().process_message(msg, cell, cell_index)

@@ -1,0 +1,119 @@
+"""One submission in, one graded notebook and one verdict out.
+
+    read ─► repair ─► run the cells up to the last graded one ─► call the student's functions and judge ─► record
+
+Everything that marks (nbgrader's command, the command line, a class) calls `grade`.
+"""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+
+from autograder.errors import Ungradable
+from autograder.grading import notebook as notebooks
+from autograder.grading.judge import judge
+from autograder.grading.session import Session
+from autograder.grading.verdict import FAILED, NOT_RUN, PASSED, UNGRADABLE, Verdict
+from autograder.grading.verdict import GRADED as GRADED_STATUS
+from autograder.sandbox import backends
+from autograder.sandbox.limits import Limits
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What an instructor may set.
+
+    Attributes:
+        sandbox: name of the backend.
+        limits: `Limits`.
+        points: overrides of points, {"cell.criterion": points}.
+    """
+
+    sandbox: str = "bubblewrap"
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    points: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Graded:
+    """The outcome for one submission: its verdict, and the notebook of record (None when it is ungradable)."""
+
+    verdict: Verdict
+    notebook: NotebookNode | None
+
+
+def grade(raw, assignment, settings=None):
+    """Marks one submission.
+
+    Args:
+        raw: the submitted file's bytes.
+        assignment: an `Assignment`.
+        settings: `Settings`.
+
+    Returns:
+        `Graded`. A submission's own failures are part of it.
+
+    Raises:
+        GraderError: the grader cannot do its work here; nobody should be marked.
+    """
+    settings, started = settings or Settings(), time.monotonic()
+    try:
+        nb, notes = notebooks.repair(notebooks.read(raw), assignment.master)
+    except Ungradable as error:
+        return Graded(Verdict(UNGRADABLE, message=str(error), seconds=time.monotonic() - started), None)
+    last = max(index for index, cell in enumerate(nb.cells) if decides(cell, assignment))
+    code = "\n".join(cell.source for cell in nb.cells[: last + 1] if cell.cell_type == "code")
+    with Session(backends.get(settings.sandbox), assignment, nb.cells[: last + 1], settings.limits) as session:
+        session.run()
+        checks = judge(assignment, assignment.student(session.call), code, points=settings.points)
+        notes += session.notes
+    verdict = Verdict(
+        GRADED_STATUS, checks, notes=tuple(notes), sandbox=settings.sandbox, seconds=time.monotonic() - started
+    )
+    for cell in nb.cells:
+        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if grade_id in assignment.test_cells:
+            cell.outputs = [*as_text(cell.outputs), *record(verdict, grade_id)]
+    return Graded(verdict, nb)
+
+
+def decides(cell, assignment):
+    """Whether an automatic mark can depend on this cell: a test cell, or the solution that stands before one."""
+    ids = list(assignment.graded_cells())
+    last = ids.index(assignment.test_cells[-1])
+    return cell.metadata.get("nbgrader", {}).get("grade_id") in ids[: last + 1] and cell.cell_type == "code"
+
+
+def as_text(outputs):
+    """Outputs without errors, stderr and results: nbgrader would read a mark into each of them."""
+    text = "".join(
+        output.text if output.output_type == "stream" else "\n".join(output.get("traceback", [])) + "\n"
+        for output in outputs
+        if output.output_type in ("stream", "error")
+    )
+    return [new_output("stream", name="stdout", text=text)] if text.strip() else []
+
+
+def record(verdict, grade_id):
+    """The outputs that tell the student the verdict on a test cell, and nbgrader the score."""
+    score, _ = verdict.cell(grade_id)
+    text = feedback(verdict, grade_id)
+    return [
+        new_output("stream", name="stdout", text=text),
+        new_output("execute_result", {"text/plain": repr(float(score))}, execution_count=1),
+    ]
+
+
+def feedback(verdict, grade_id):
+    """A line per criterion: what it is, what it earned, and what was seen."""
+    got, of = verdict.cell(grade_id)
+    lines = [f"Your marks for `{grade_id}`: {got:g} of {of:g}"]
+    for check in verdict.checks:
+        if check.cell == grade_id:
+            sign = {PASSED: "✓", FAILED: "✗", NOT_RUN: "?"}[check.outcome]
+            points = f"{check.points:g} of {check.max_points:g}"
+            lines.append(f"{sign} {check.title} ({points})" + (f": {check.message}" if check.message else ""))
+    return "\n".join([*lines, *(f"Note: {note}" for note in verdict.notes)]) + "\n"

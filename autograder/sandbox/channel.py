@@ -1,0 +1,66 @@
+"""The grader's end of the door for calls."""
+
+import time
+
+from autograder.errors import BadReply, TimedOut, WorkerDied
+from autograder.sandbox import frames
+
+
+class Channel:
+    """Frames over a stream socket, with a deadline on every read and write.
+
+    Whatever goes wrong is the other side's doing (`TimedOut`, `WorkerDied`, `BadReply`); after any of them the stream is
+    out of step, and the worker has to be replaced.
+    """
+
+    def __init__(self, sock):
+        self._socket = sock
+        self._count = 0
+
+    def close(self):
+        self._socket.close()
+
+    def send(self, header, tensors=None, seconds=10):
+        self._socket.settimeout(seconds)
+        try:
+            self._socket.sendall(frames.encode(header, tensors))
+        except TimeoutError as error:
+            raise TimedOut("taking a call", seconds) from error
+        except OSError as error:
+            raise WorkerDied("taking a call") from error
+
+    def receive(self, seconds, what):
+        """The next (header, tensors); `what` names the wait for the messages."""
+        end = time.monotonic() + seconds
+
+        def read(n):
+            data = bytearray()
+            while len(data) < n:
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise TimedOut(what, seconds)
+                self._socket.settimeout(left)
+                try:
+                    piece = self._socket.recv(min(n - len(data), 1 << 20))
+                except TimeoutError as error:
+                    raise TimedOut(what, seconds) from error
+                except OSError as error:
+                    raise WorkerDied(what) from error
+                if not piece:
+                    raise WorkerDied(what)
+                data += piece
+            return bytes(data)
+
+        return frames.receive(read)
+
+    def call(self, header, tensors, seconds, what):
+        """Sends a call and waits for its reply; a reply to anything else is a `BadReply`."""
+        self._count += 1
+        self.send({**header, "id": self._count}, tensors)
+        try:
+            reply, returned = self.receive(seconds, what)
+        except frames.FrameError as error:
+            raise BadReply(f"the reply to {what} could not be read: {error}") from error
+        if reply.get("id") != self._count:
+            raise BadReply(f"something else than the reply to {what} came back")
+        return reply, returned

@@ -1,0 +1,59 @@
+"""Jupyter's extension point for kernels that live elsewhere: ours lives in a sandbox."""
+
+import uuid
+
+from jupyter_client.provisioning import KernelProvisionerBase
+
+
+class SandboxProvisioner(KernelProvisionerBase):
+    """Starts a sandboxed worker where jupyter_client expects to start a kernel.
+
+    Args:
+        start: `start()` → Worker.
+
+    Attributes:
+        worker: the running Worker, or None.
+    """
+
+    def __init__(self, start, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_id = str(uuid.uuid4())
+        self._start_worker = start
+        self.worker = None
+
+    @property
+    def has_process(self):
+        return self.worker is not None
+
+    async def poll(self):
+        return self.worker.process.poll() if self.worker else 0
+
+    async def wait(self):
+        return self.worker.process.wait() if self.worker else 0
+
+    async def send_signal(self, signum):
+        """Signals do not cross the sandbox; the kernel is interrupted by message and ended by `kill`."""
+
+    async def kill(self, restart=False):
+        self.close()
+
+    async def terminate(self, restart=False):
+        self.close()
+
+    async def cleanup(self, restart=False):
+        self.close()
+
+    async def pre_launch(self, **kwargs):
+        kwargs.pop("extra_arguments", None)
+        return {**kwargs, "cmd": []}
+
+    async def launch_kernel(self, cmd, **kwargs):
+        self.worker = self._start_worker()
+        self.connection_info = self.worker.connection
+        return self.connection_info
+
+    def close(self):
+        """Ends the worker and everything in it."""
+        if self.worker is not None:
+            self.worker.kill()
+            self.worker = None

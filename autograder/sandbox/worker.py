@@ -1,0 +1,145 @@
+"""What runs inside the sandbox: the student's Jupyter kernel, and a door for calls beside it.
+
+    grader ── descriptor 3, a UNIX socket ──►  this process   calls in, data out (frames.py)
+    grader ── Jupyter, over ipc sockets ────►  this process   cells in, outputs out
+
+The order matters:
+
+1. read the configuration, the first frame on descriptor 3, while no student code has run;
+2. give up what is left of privilege: limits, then the uid (when started as root), for good;
+3. import the libraries and the assignment's `calls` module;
+4. start an ipykernel and say "ready";
+5. from then on the event loop of the main thread serves both doors, one message at a time: a call is answered between
+   cells, never during one.
+
+The student's code shares this process and can break all of it. That is expected: the worst outcome is a reply that the
+grader cannot read. Nothing here knows an answer, and nothing that this process says is a verdict.
+
+The file is started as a script, alone: the sandbox shows it, `frames.py` and the assignment's `calls.py` in one folder,
+and nothing else of the package.
+"""
+
+import asyncio
+import importlib
+import os
+import resource
+import socket
+import sys
+
+CHANNEL = 3
+
+
+def main():
+    channel = socket.socket(fileno=CHANNEL)
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    # Threads of the numeric libraries are counted against the process limit, so their number is set before they start.
+    config = read_config(channel)
+    confine(config)
+    import frames
+
+    calls = importlib.import_module("calls")
+    start_kernel(config, Door(channel, frames, calls))
+
+
+def read_config(channel):
+    """The first frame, a JSON object; read with the standard library alone, before the limits are in force."""
+    import json
+    import struct
+
+    def read(n):
+        data = b""
+        while len(data) < n:
+            piece = channel.recv(n - len(data))
+            if not piece:
+                raise SystemExit("the grader closed the channel")
+            data += piece
+        return data
+
+    head, body = struct.unpack(">IQ", read(12))
+    config = json.loads(read(head))
+    read(body)
+    return config
+
+
+def confine(config):
+    """Limits, then the uid. After this the process has no privilege that it could use to undo either."""
+    limits = config["limits"]
+    # Soft below hard: SIGXCPU comes first and says why.
+    resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_seconds"], limits["cpu_seconds"] + 5))
+    for name, value in [
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
+        (resource.RLIMIT_NOFILE, limits["open_files"]),
+        (resource.RLIMIT_NPROC, limits["processes"]),
+        (resource.RLIMIT_AS, limits["memory_bytes"]),
+    ]:
+        if value is not None:
+            resource.setrlimit(name, (value, value))
+    if config["uid"] is not None:
+        os.setgroups([])
+        os.setresgid(config["uid"], config["uid"], config["uid"])
+        os.setresuid(config["uid"], config["uid"], config["uid"])  # from 0 to another uid: all capabilities go
+    os.umask(0o077)
+    os.chdir(config["home"])
+
+
+class Door:
+    """Answers the calls that arrive on the channel; the kernel's event loop says when one is there."""
+
+    def __init__(self, channel, frames, calls):
+        self.channel, self.frames, self.calls = channel, frames, calls
+
+    def read(self, n):
+        data = bytearray()
+        while len(data) < n:
+            piece = self.channel.recv(min(n - len(data), 1 << 20))
+            if not piece:
+                os._exit(0)  # the grader is gone
+            data += piece
+        return bytes(data)
+
+    def send(self, header, tensors=None):
+        self.channel.sendall(self.frames.encode(header, tensors))
+
+    def serve(self, namespace):
+        """One call: read, run the student's function, reply."""
+        header, tensors = self.frames.receive(self.read)
+        reply, tensors = self.calls.answer(header, tensors, namespace)
+        reply["id"] = header.get("id")
+        try:
+            frame = self.frames.encode(reply, tensors)
+        except Exception as error:  # what the student's function returned does not fit into a frame
+            frame = self.frames.encode({"id": header.get("id"), "unsendable": type(error).__name__})
+        self.channel.sendall(frame)
+
+
+def start_kernel(config, door):
+    """Runs the kernel until the sandbox is killed."""
+    from ipykernel.ipkernel import IPythonKernel
+    from ipykernel.kernelapp import IPKernelApp
+    from traitlets.config import Config
+
+    class Kernel(IPythonKernel):
+        """IPython's kernel, which also watches the channel."""
+
+        def start(self):
+            super().start()
+            asyncio.get_event_loop().add_reader(door.channel, door.serve, self.shell.user_ns)
+            door.send({"ready": True})
+
+    kernel = config["kernel"]
+    settings = Config()
+    settings.IPKernelApp.update(
+        {"transport": "ipc", "ip": kernel["ip"], "connection_file": kernel["ip"] + ".json", "kernel_class": Kernel}
+    )
+    settings.IPKernelApp.update({f"{name}_port": port for name, port in kernel["ports"].items()})
+    settings.Session.key = kernel["key"].encode()
+    settings.HistoryManager.enabled = False
+    settings.InteractiveShell.colors = "nocolor"
+    app = IPKernelApp.instance(config=settings)
+    app.initialize([])
+    app.start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+"""Runs in the worker, beside the student's code: calls their functions and sends back what came out, as data.
+
+`answer` is the whole interface. A header names the operation:
+
+    {"op": "reparameterize", "seed": int, "latent_dim": int, "repeat": int, "device": "cpu" | "cuda" | "pretend"}
+        tensors: mu, logvar (batch, latent); optionally weights (batch, latent)
+        returns: value, mu_after, logvar_after; with weights: grad_mu, grad_logvar of sum(weights * z)
+    {"op": "loss", "seed": int, "beta": float, "device": ...}
+        tensors: x, recon_x (batch, width), mu, logvar (batch, latent)
+        returns: value, grad_mu, grad_logvar, mu_after, logvar_after
+
+`pretend` runs the function on fake CUDA tensors, which have a device and a shape but no numbers. Nothing here knows what a
+right answer is: the stand-in model below returns what it is told, and judging is done elsewhere.
+"""
+
+import contextlib
+import linecache
+import random
+import sys
+
+import numpy
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
+
+# Bound before any student code runs, which may replace the modules' attributes.
+_Tensor, _plain, _detach = torch.Tensor, torch.Tensor.as_subclass, torch.Tensor.detach
+_without_overrides = torch._C.DisableTorchFunctionSubclass
+_seed_torch, _seed_numpy, _seed_python = torch.manual_seed, numpy.random.seed, random.seed
+_initial_seed, _rand = torch.initial_seed, torch.rand
+_set_dtype, _get_dtype = torch.set_default_dtype, torch.get_default_dtype
+_set_grad, _get_grad = torch.set_grad_enabled, torch.is_grad_enabled
+_set_threads, _get_threads = torch.set_num_threads, torch.get_num_threads
+_set_device, _get_device = torch.set_default_device, torch.get_default_device
+_grad, _stack, _isfinite = torch.autograd.grad, torch.stack, torch.isfinite
+_isinstance, _type, _str, _len, _list, _getattr, _range = isinstance, type, str, len, list, getattr, range
+_getline = linecache.getline
+THREADS = torch.get_num_threads()
+
+
+def answer(header, tensors, namespace):
+    """(reply header, reply tensors) for one call; whatever the student's code raises becomes part of the reply."""
+    changed = reset_globals()
+    operation = {"reparameterize": reparameterize, "loss": loss}[header["op"]]
+    with silence():
+        try:
+            reply, returned = operation(header, tensors, namespace)
+        except BaseException as error:  # SystemExit and KeyboardInterrupt too: student code may raise anything
+            reply, returned = {"raised": describe_error(error)}, {}
+            if header["device"] == "cpu" and reply["raised"]["device"]:
+                reply, returned = on_the_cpu_after_all(operation, header, tensors, namespace, reply)
+    if changed:
+        reply["globals"] = changed
+    return reply, returned
+
+
+def reset_globals():
+    """Puts torch's global switches back; the names of those that the submission had changed."""
+    found = {
+        "default_dtype": (_get_dtype(), torch.float32, _set_dtype),
+        "grad_mode": (_get_grad(), True, _set_grad),
+        "threads": (_get_threads(), THREADS, _set_threads),
+        "default_device": (_get_device(), torch.device("cpu"), _set_device),
+    }
+    changed = []
+    for name, (value, normal, restore) in found.items():
+        if value != normal:
+            restore(normal)
+            changed.append(name)
+    return changed
+
+
+class Silence:
+    """A stream that takes everything and keeps nothing."""
+
+    encoding = "utf-8"
+
+    def write(self, text):
+        return _len(text)
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return False
+
+
+@contextlib.contextmanager
+def silence():
+    """What the student's functions print during a call is nobody's business and costs nothing."""
+    before = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = Silence()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def seed_everything(seed):
+    """Seeds the three generators that answers draw from."""
+    _seed_torch(seed)
+    _seed_numpy(seed % 2**32)
+    _seed_python(seed)
+
+
+def on_the_cpu_after_all(operation, header, tensors, namespace, first):
+    """The call again with every "cuda" read as "cpu": a fixed device is one mistake and must not hide the others."""
+    try:
+        with CudaIsCpu():
+            reply, returned = operation(header, tensors, namespace)
+    except BaseException:
+        return first, {}
+    reply["pretended"] = first["raised"]
+    return reply, returned
+
+
+class CudaIsCpu(TorchFunctionMode):
+    """Reads "cuda" as "cpu" in every torch call."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is torch.Tensor.cuda:
+            return args[0]
+        return function(*map(self.read, args), **{name: self.read(value) for name, value in (kwargs or {}).items()})
+
+    @staticmethod
+    def read(value):
+        if _isinstance(value, torch.device) and value.type == "cuda":
+            return torch.device("cpu")
+        if _isinstance(value, str) and value.split(":")[0] == "cuda":
+            return "cpu"
+        return value
+
+
+# --- the two operations ----------------------------------------------------------------------------------------------
+
+
+def reparameterize(header, tensors, namespace):
+    model = new_model(namespace, header["latent_dim"])
+    if header["device"] == "pretend":
+        with FakeTensorMode():
+            pretend_parameters(model)
+            seed_everything(header["seed"])
+            return {"returned": describe(model.reparameterize(pretend(tensors["mu"]), pretend(tensors["logvar"])))[0]}, {}
+    model.to(header["device"])
+    leaf_mu, leaf_logvar = (tensors[name].to(header["device"]).requires_grad_() for name in ("mu", "logvar"))
+    seed_everything(header["seed"])
+    values = []
+    for _ in _range(header["repeat"]):
+        mu, logvar = leaf_mu * 1, leaf_logvar * 1  # in training they come out of a layer: no leaves
+        z = model.reparameterize(mu, logvar)
+        description, value = describe(z)
+        if value is None:
+            return {"returned": description}, {}
+        values.append(value)
+    reply = {"returned": description, "seed_kept": _initial_seed() == header["seed"]}
+    returned = {"value": values[0] if header["repeat"] == 1 else _stack(values)}
+    returned["tail"] = torch.cat([_rand(2), torch.tensor([random.random(), numpy.random.random()])])
+    if "weights" in tensors:
+        returned |= gradients(z, leaf_mu, leaf_logvar, tensors["weights"].to(header["device"]))
+    return reply, returned | after(mu, logvar)
+
+
+def loss(header, tensors, namespace):
+    function = lookup(namespace, "compute_vae_loss")
+    if header["device"] == "pretend":
+        with FakeTensorMode():
+            model = StandIn(**{name: pretend(tensors[name]) for name in ("x", "recon_x", "mu", "logvar")})
+            seed_everything(header["seed"])
+            return {"returned": describe(function(model, pretend(tensors["x"]), header["beta"]))[0]}, {}
+    here = {name: tensors[name].to(header["device"]) for name in ("x", "recon_x", "mu", "logvar")}
+    model = StandIn(**{**here, "mu": nn.Parameter(here["mu"]), "logvar": nn.Parameter(here["logvar"])})
+    seed_everything(header["seed"])
+    result = function(model, here["x"].clone(), header["beta"])
+    description, value = describe(result)
+    if value is None:
+        return {"returned": description}, {}
+    returned = {"value": value}
+    if value.dim() == 0:
+        returned |= gradients(result, model.mu, model.logvar, torch.ones_like(result))
+    return {"returned": description}, returned | after(*model.handed_out)
+
+
+def lookup(namespace, name):
+    try:
+        return namespace[name]
+    except KeyError:
+        raise NameError(f"name {name!r} is not defined") from None
+
+
+def new_model(namespace, latent_dim):
+    """A fresh model in training mode; small, since the layers play no part in what is asked."""
+    cls = lookup(namespace, "VAE")
+    for arguments in ({"latent_dim": latent_dim, "hidden_dim": 4}, {"latent_dim": latent_dim}, {}):
+        try:
+            model = cls(**arguments)
+            break
+        except Exception:
+            if not arguments:
+                raise
+    model.train()
+    return model
+
+
+class StandIn(nn.Module):
+    """A model that answers with chosen numbers, whichever way it is asked.
+
+    The means and log-variances are its parameters, and every answer is a new tensor made from them, as a real encoder's
+    would be. Asked about some of the rows, in any order, it answers for those.
+    """
+
+    def __init__(self, x, recon_x, mu, logvar):
+        super().__init__()
+        self.x, self.recon_x = x, recon_x
+        self.mu, self.logvar = mu, logvar
+        self.handed_out = (mu, logvar)
+        self.encoder, self.decoder = nn.Identity(), nn.Identity()
+        self.fc_mu = lambda h: self.rows(h, self.mu)
+        self.fc_logvar = lambda h: self.rows(h, self.logvar)
+
+    def rows(self, x, of):
+        if x.shape[0] == self.x.shape[0]:
+            return of * 1
+        return of[torch.cdist(x, self.x).argmin(dim=1)]
+
+    def encode(self, x):
+        self.handed_out = self.rows(x, self.mu), self.rows(x, self.logvar)
+        return self.handed_out
+
+    def reparameterize(self, mu, logvar):
+        return mu + torch.randn_like(mu)
+
+    def decode(self, z):
+        return self.recon_x * 1
+
+    def forward(self, x):
+        mu, logvar = self.encode(x)
+        return self.rows(x, self.recon_x), mu, logvar
+
+
+def gradients(result, mu, logvar, weights):
+    """The gradients of sum(weights * result) that autograd finds; an input that it does not reach is left out."""
+    with _without_overrides():
+        if not result.requires_grad:
+            return {}
+        found = _grad((result * weights).sum(), [mu, logvar], allow_unused=True)
+    names = ("grad_mu", "grad_logvar")
+    return {name: _detach(g).cpu().contiguous() for name, g in zip(names, found, strict=True) if g is not None}
+
+
+def after(mu, logvar):
+    """The two inputs as the function left them."""
+    return {"mu_after": _detach(mu).cpu().clone(), "logvar_after": _detach(logvar).cpu().clone()}
+
+
+# --- pretend CUDA ----------------------------------------------------------------------------------------------------
+
+
+def pretend(tensor):
+    """A fake CUDA tensor like `tensor`. It never requires a gradient: that would abort the process without a GPU."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
+
+
+def pretend_parameters(model):
+    """Replaces the model's parameters and buffers by fake CUDA tensors."""
+    for module in model.modules():
+        for store in (module._parameters, module._buffers):
+            for name in [name for name, value in store.items() if value is not None]:
+                fake = pretend(store.pop(name))
+                object.__setattr__(module, name, fake)
+
+
+def warm_up():
+    """The first use of fake tensors imports half of torch; done once, before student code."""
+    with FakeTensorMode():
+        mu = torch.empty((2, 2), device="cuda")
+        mu + torch.exp(mu / 2) * torch.randn_like(mu)
+
+
+# --- descriptions ----------------------------------------------------------------------------------------------------
+
+
+def describe(value):
+    """({"type", "shape", ...}, plain CPU tensor or None) of whatever a function returned."""
+    if not _isinstance(value, _Tensor):
+        description = {"type": _str(_type(value).__name__)[:60]}
+        if _isinstance(value, (tuple, _list)):
+            description["length"] = _len(value)
+        return description, None
+    with _without_overrides():
+        description = {
+            "type": "tensor",
+            "shape": _list(_Tensor.size(value)),
+            "dtype": _str(value.dtype).removeprefix("torch."),
+            "device": value.device.type,
+        }
+        if value.device.type == "meta" or value.layout != torch.strided or hasattr(value, "fake_mode"):
+            return description, None
+        plain = _plain(_detach(value), _Tensor).cpu().contiguous().clone()
+    return description, plain
+
+
+def describe_error(error):
+    """What is known of an exception: its class, its text (cut), the student's line, and whether a device is the matter."""
+    line = None
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "ipykernel" in code.co_filename:  # the file name that the kernel gives to cells
+            line = _getline(code.co_filename, trace.tb_lineno).strip()
+        trace = trace.tb_next
+    try:
+        text = _str(error)[:2000]
+    except BaseException:  # the student's own exception class
+        text = ""
+    kind = _type(error)
+    lowered = text.lower()
+    return {
+        "kind": _str(kind.__name__)[:60],
+        "ours": kind.__module__ in ("builtins", "torch") or kind.__module__.startswith("torch."),
+        "text": text,
+        "line": line[:300] if line else None,
+        "device": "cuda" in lowered or "same device" in lowered or "different devices" in lowered or "nvidia" in lowered,
+    }
+
+
+warm_up()

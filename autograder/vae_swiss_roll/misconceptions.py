@@ -1,0 +1,262 @@
+"""The known mistakes: what a student who believes each would compute, and what to tell them.
+
+A misconception is a formula. After a check has failed, the grader evaluates every formula of the table on the inputs that
+it has just used and names the one whose numbers the submission's match. A new misconception is a line here.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+
+
+@dataclasses.dataclass(frozen=True)
+class Misconception:
+    """One known mistake.
+
+    Attributes:
+        name: for tables and JSON.
+        formula: what it computes. For `SCALE`, the factor on the noise as a function of logvar; for `KL`, the whole KL
+            as a function of (mu, logvar), both float64.
+        sentence: what to tell the student: what was seen, and what to do next, without the answer.
+    """
+
+    name: str
+    formula: Callable
+    sentence: str
+
+
+SCALE = [
+    Misconception(
+        "variance_as_std",
+        lambda logvar: logvar.exp(),
+        "Your noise is scaled by the variance: `logvar` is the logarithm of σ², and the trick multiplies by σ. "
+        "Take the square root on the way, and check it with one number by hand.",
+    ),
+    Misconception(
+        "logvar_as_std",
+        lambda logvar: logvar,
+        "Your noise is multiplied by `logvar` itself; a standard deviation is never negative. "
+        "Undo the logarithm first, then go from the variance to the standard deviation.",
+    ),
+    Misconception(
+        "no_scale",
+        lambda logvar: torch.ones_like(logvar),
+        "Your noise has the same spread whatever `logvar` is: the standard deviation that the encoder asks for is not used.",
+    ),
+    Misconception(
+        "root_taken_twice",
+        lambda logvar: (logvar / 4).exp(),
+        "Your noise is scaled by the square root of σ: the step from the variance to the standard deviation is made twice.",
+    ),
+    Misconception(
+        "factor_two_upside_down",
+        lambda logvar: (2 * logvar).exp(),
+        "The factor between log-variance and log-standard-deviation is upside down or the result is squared once too often: "
+        "your noise is scaled by the square of the variance.",
+    ),
+    Misconception(
+        "root_of_abs_logvar",
+        lambda logvar: logvar.abs().sqrt(),
+        "Your noise is scaled by the root of the absolute value of `logvar`: a root and an `abs` do not undo a logarithm.",
+    ),
+    Misconception(
+        "abs_logvar_as_std",
+        lambda logvar: logvar.abs(),
+        "Your noise is scaled by the absolute value of `logvar`: making it positive does not undo the logarithm.",
+    ),
+    Misconception(
+        "relu_logvar_as_std",
+        lambda logvar: logvar.clamp(min=0),
+        "Your noise vanishes wherever `logvar` is negative: cutting off at zero does not undo the logarithm.",
+    ),
+    Misconception(
+        "softplus_logvar_as_std",
+        lambda logvar: torch.nn.functional.softplus(logvar),
+        "Your noise is scaled by a softplus of `logvar`: in this lesson the encoder's second output is the logarithm of σ².",
+    ),
+    Misconception(
+        "one_std_for_the_batch",
+        lambda logvar: torch.full_like(logvar, (logvar / 2).exp().mean().item()),
+        "All elements share one standard deviation: each latent variable of each point has its own.",
+    ),
+]
+
+
+def _half_mean(terms):
+    return 0.5 * terms.mean()
+
+
+KL = [
+    Misconception(
+        "half_missing",
+        lambda m, v: (m**2 + v.exp() - v - 1).mean(),
+        "Your KL is twice the closed form: the factor ½ in front is missing. Follow it through the last lines of the derivation.",
+    ),
+    Misconception(
+        "half_missing_sum",
+        lambda m, v: (m**2 + v.exp() - v - 1).sum(dim=1).mean(),
+        "Your KL (summed over the latent dimensions) is twice the closed form: the factor ½ in front is missing.",
+    ),
+    Misconception(
+        "sign_flipped",
+        lambda m, v: -_half_mean(m**2 + v.exp() - v - 1),
+        "Your KL has the wrong sign: a KL divergence is never negative, and yours rewards distance from the prior.",
+    ),
+    Misconception(
+        "sign_flipped_sum",
+        lambda m, v: -0.5 * (m**2 + v.exp() - v - 1).sum(dim=1).mean(),
+        "Your KL has the wrong sign: a KL divergence is never negative, and yours rewards distance from the prior.",
+    ),
+    Misconception(
+        "summed_over_batch",
+        lambda m, v: 0.5 * (m**2 + v.exp() - v - 1).sum(),
+        "Your KL is summed over the batch, so it grows with the number of points in it: average over the batch, as "
+        "the reconstruction error does.",
+    ),
+    Misconception(
+        "summed_over_batch_mean_dimensions",
+        lambda m, v: 0.5 * (m**2 + v.exp() - v - 1).sum(dim=0).mean(),
+        "Your KL is summed over the batch and averaged over the latent dimensions, the wrong way round: average over the batch.",
+    ),
+    Misconception(
+        "divided_by_batch_twice",
+        lambda m, v: 0.5 * (m**2 + v.exp() - v - 1).sum(dim=1).mean() / len(m),
+        "Your KL is divided by the batch size twice: once is enough.",
+    ),
+    Misconception(
+        "divided_by_data_elements",
+        lambda m, v: 0.5 * (m**2 + v.exp() - v - 1).sum() / (2 * len(m)),
+        "Your KL is divided by the number of elements of `x`: average over the elements of `mu`, which need not be as many.",
+    ),
+    Misconception(
+        "std_for_variance",
+        lambda m, v: _half_mean(m**2 + (v / 2).exp() - v - 1),
+        "The KL holds the standard deviation where the formula has the variance.",
+    ),
+    Misconception(
+        "variance_squared",
+        lambda m, v: _half_mean(m**2 + (2 * v).exp() - v - 1),
+        "The KL holds the square of the variance where the formula has the variance.",
+    ),
+    Misconception(
+        "logvar_as_log_std",
+        lambda m, v: _half_mean(m**2 + (2 * v).exp() - 2 * v - 1),
+        "Your KL takes `logvar` for the logarithm of σ; in this lesson it is the logarithm of σ².",
+    ),
+    Misconception(
+        "sigma_for_both",
+        lambda m, v: _half_mean(m**2 + (v / 2).exp() - v / 2 - 1),
+        "Your KL works with σ where the formula has σ², in both terms of the variance.",
+    ),
+    Misconception(
+        "one_missing",
+        lambda m, v: _half_mean(m**2 + v.exp() - v),
+        "The constant −1 inside the sum is missing: at the prior itself your KL is ½, not 0.",
+    ),
+    Misconception(
+        "one_with_wrong_sign",
+        lambda m, v: _half_mean(m**2 + v.exp() - v + 1),
+        "The constant 1 has the wrong sign: at the prior itself your KL is 1, not 0.",
+    ),
+    Misconception(
+        "mu_missing",
+        lambda m, v: _half_mean(v.exp() - v - 1),
+        "The means are missing from your KL: nothing pulls them towards the prior.",
+    ),
+    Misconception(
+        "variance_missing",
+        lambda m, v: _half_mean(m**2 - v - 1),
+        "The variance term is missing from your KL: without it, nothing stops `logvar` from growing.",
+    ),
+    Misconception(
+        "mu_not_squared",
+        lambda m, v: _half_mean(m + v.exp() - v - 1),
+        "`mu` enters your KL without its square.",
+    ),
+    Misconception(
+        "mu_absolute",
+        lambda m, v: _half_mean(m.abs() + v.exp() - v - 1),
+        "`mu` enters your KL by its absolute value: the derivation gives its square.",
+    ),
+    Misconception(
+        "mu_doubled",
+        lambda m, v: _half_mean(2 * m + v.exp() - v - 1),
+        "`mu` is doubled in your KL: the derivation gives its square.",
+    ),
+    Misconception(
+        "mu_with_wrong_sign",
+        lambda m, v: _half_mean(-(m**2) + v.exp() - v - 1),
+        "The square of `mu` has the wrong sign in your KL: it rewards means far from the prior.",
+    ),
+    Misconception(
+        "variance_with_wrong_sign",
+        lambda m, v: _half_mean(m**2 - v.exp() - v - 1),
+        "The variance has the wrong sign in your KL.",
+    ),
+    Misconception(
+        "half_binds_to_the_one",
+        lambda m, v: (-0.5 + v - m**2 - v.exp()).mean(),
+        "The factor ½ reaches only the constant: put brackets around the whole sum.",
+    ),
+    Misconception(
+        "kl_reversed",
+        lambda m, v: _half_mean((m**2 + 1) * (-v).exp() + v - 1),
+        "You computed the divergence of the prior from the posterior: the two arguments are exchanged.",
+    ),
+    Misconception(
+        "averaged_before_the_formula",
+        lambda m, v: 0.5 * (m.mean() ** 2 + v.mean().exp() - v.mean() - 1),
+        "You average `mu` and `logvar` first and apply the formula after: it is not linear, so the average comes last.",
+    ),
+    Misconception(
+        "moments_of_the_means",
+        lambda m, v: 0.5 * (m.mean(0) ** 2 + m.var(0) - 1 - m.var(0).log()).mean(),
+        "You compare the mean and variance of all `mu` of the batch with the prior: the KL is taken for each point, with "
+        "its own `mu` and `logvar`.",
+    ),
+    Misconception(
+        "weight_decay_on_mu",
+        lambda m, v: 0.5 * (m**2).mean(),
+        "Your KL is only the square of `mu`: the terms of the variance are missing.",
+    ),
+    Misconception(
+        "arguments_exchanged",
+        lambda m, v: _half_mean(v**2 + m.exp() - m - 1),
+        "`mu` and `logvar` are exchanged in your KL.",
+    ),
+    Misconception(
+        "first_point_only",
+        lambda m, v: 0.5 * (m[0] ** 2 + v[0].exp() - v[0] - 1).mean(),
+        "Your KL looks at the first point of the batch alone.",
+    ),
+    Misconception(
+        "free_bits",
+        lambda m, v: (0.5 * (m**2 + v.exp() - v - 1)).clamp(min=0.5).mean(),
+        "Small terms of your KL are raised to a minimum (“free bits”): a known trick, but not the divergence that is asked for.",
+    ),
+    Misconception(
+        "squared",
+        lambda m, v: _half_mean(m**2 + v.exp() - v - 1) ** 2,
+        "Your KL is the square of the divergence.",
+    ),
+]
+
+
+def matching(table, agrees):
+    """The misconceptions of `table` for which `agrees(formula)` holds."""
+    return [misconception for misconception in table if agrees(misconception.formula)]
+
+
+def name_it(table, agrees, otherwise):
+    """(sentence, name) for the one misconception that explains the numbers, (otherwise, None) for none.
+
+    Several that agree on the inputs used are all told: the numbers cannot say which it was.
+    """
+    found = matching(table, agrees)
+    if not found:
+        return otherwise, None
+    sentence = found[0].sentence
+    if len(found) > 1:
+        sentence = "Your numbers fit more than one known mistake. " + " Or: ".join(m.sentence for m in found)
+    return sentence, "+".join(m.name for m in found)
