@@ -5,9 +5,9 @@
     {"op": "reparameterize", "seed": int, "latent_dim": int, "repeat": int, "device": "cpu" | "cuda" | "pretend"}
         tensors: mu, logvar (batch, latent); optionally weights (batch, latent)
         returns: value, mu_after, logvar_after; with weights: grad_mu, grad_logvar of sum(weights * z)
-    {"op": "loss", "seed": int, "beta": float, "device": ...}
+    {"op": "loss", "seed": int, "beta": float, "gradients": bool, "device": ...}
         tensors: x, recon_x (batch, width), mu, logvar (batch, latent)
-        returns: value, grad_mu, grad_logvar, mu_after, logvar_after
+        returns: value, mu_after, logvar_after; with gradients: grad_mu, grad_logvar
 
 `pretend` runs the function on fake CUDA tensors, which have a device and a shape but no numbers. Nothing here knows what a
 right answer is: the stand-in model below returns what it is told, and judging is done elsewhere.
@@ -176,7 +176,7 @@ def loss(header, tensors, namespace):
     if value is None:
         return {"returned": description}, {}
     returned = {"value": value}
-    if value.dim() == 0:
+    if header["gradients"] and value.dim() == 0:
         returned |= gradients(result, model.mu, model.logvar, torch.ones_like(result))
     return {"returned": description}, returned | after(*model.handed_out)
 

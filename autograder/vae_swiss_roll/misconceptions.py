@@ -101,12 +101,14 @@ KL = [
     Misconception(
         "sign_flipped",
         lambda m, v: -_half_mean(m**2 + v.exp() - v - 1),
-        "Your KL has the wrong sign: a KL divergence is never negative, and yours rewards distance from the prior.",
+        "Your KL enters the loss with the wrong sign: a KL divergence is never negative and is a cost, and yours rewards "
+        "distance from the prior.",
     ),
     Misconception(
         "sign_flipped_sum",
         lambda m, v: -0.5 * (m**2 + v.exp() - v - 1).sum(dim=1).mean(),
-        "Your KL has the wrong sign: a KL divergence is never negative, and yours rewards distance from the prior.",
+        "Your KL enters the loss with the wrong sign: a KL divergence is never negative and is a cost, and yours rewards "
+        "distance from the prior.",
     ),
     Misconception(
         "summed_over_batch",

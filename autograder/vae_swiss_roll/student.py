@@ -89,9 +89,9 @@ class Student:
 
     # --- compute_vae_loss ---
 
-    def loss(self, x, recon_x, mu, logvar, beta, *, device="cpu", seed=5):
+    def loss(self, x, recon_x, mu, logvar, beta, *, gradients=False, device="cpu", seed=5):
         """One call of compute_vae_loss with a stand-in model that answers (recon_x, mu, logvar). → Returned"""
-        header = {"op": "loss", "seed": seed, "beta": beta, "device": device}
+        header = {"op": "loss", "seed": seed, "beta": beta, "gradients": gradients, "device": device}
         returned = self._ask(header, {"x": x, "recon_x": recon_x, "mu": mu, "logvar": logvar})
         if not returned.is_tensor or returned.shape != ():
             raise NotEarned(

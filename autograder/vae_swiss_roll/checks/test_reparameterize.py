@@ -82,14 +82,14 @@ def test_scale(student):
 
 def scale(student):
     """None when the criterion is met, else the NotEarned that says why; `noise` asks too."""
+    logvar = probes.wide_logvar(seed=5)
+    scaled = student.z(ZERO, logvar, seed=6)
     at_one = student.z(ZERO, ONE, seed=6)
     if judging.constant(at_one) and judging.close(at_one, student.z(ZERO, ONE, seed=7)):
         return NotEarned(
             "z is the same on every call, so no standard deviation can be seen: the noise is missing.", "no_noise"
         )
-    logvar = probes.wide_logvar(seed=5)
     if student.follows_seed:
-        scaled = student.z(ZERO, logvar, seed=6)
         agrees = lambda factor: judging.proportional(scaled, at_one, factor(logvar.double()), factor(ONE.double()))
     else:
         ones, spread = student.draws(ZERO, ONE, 6, DRAWS), student.draws(ZERO, logvar, 6, DRAWS)
@@ -158,8 +158,12 @@ def test_gradient_logvar(student):
 
 
 def gradient(student, name):
-    inputs = dict(zip(("mu", "logvar"), probes.latents(seed=8, dtype=torch.float64), strict=True))
-    weights = probes.signs(seed=9, shape=(128, 2))
+    judging.in_either_precision(lambda dtype: gradient_in(student, name, dtype))
+
+
+def gradient_in(student, name, dtype):
+    inputs = dict(zip(("mu", "logvar"), probes.latents(seed=8, dtype=dtype), strict=True))
+    weights = probes.signs(seed=9, shape=(128, 2), dtype=dtype)
     returned = student.reparameterize(**inputs, seed=10, weights=weights)
     value = student.value(returned, weights.shape)
     found = returned.tensors.get(f"grad_{name}")
