@@ -1,0 +1,44 @@
+"""nbgrader's configuration for this course: the stock commands, with marking done outside the students' kernels."""
+
+c = get_config()  # noqa: F821  (nbgrader provides it)
+
+c.CourseDirectory.course_id = "vae"
+c.CourseDirectory.source_directory = "source"
+c.CourseDirectory.release_directory = "notebooks"
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", ".git", "*.html"]
+
+# --- the release: `nbgrader generate_assignment` or, with a proof that nothing leaked, `autograder release` ---
+c.ClearSolutions.code_stub = {"python": "# Write your answer here (replace this line)."}
+c.ClearSolutions.text_stub = "*Write your answer here.*"
+# With the release committed and the gradebook not, nbgrader would skip the assignment and register nothing.
+c.GenerateAssignment.force = True
+
+# --- marking: `nbgrader autograde` ---
+c.Autograde.exporter_class = "autograder.nbgrader_plugin.SubmissionExporter"
+c.Autograde.sanitize_preprocessors = [
+    "autograder.nbgrader_plugin.KeepOutputs",
+    "nbgrader.preprocessors.DeduplicateIds",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Autograde.autograde_preprocessors = [
+    "autograder.nbgrader_plugin.GradeOutside",
+    "nbgrader.preprocessors.IgnorePattern",
+    "nbgrader.preprocessors.LimitOutput",
+    "autograder.nbgrader_plugin.SaveGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+# What one submission may use (defaults and meaning: autograder/sandbox/limits.py), and what a criterion is worth.
+c.GradeOutside.sandbox = "bubblewrap"
+c.GradeOutside.limits = {}
+c.GradeOutside.points = {}
+
+# --- feedback: `nbgrader generate_feedback` ---
+c.GenerateFeedback.preprocessors = [
+    "autograder.nbgrader_plugin.StripForStudents",
+    "nbgrader.preprocessors.GetGrades",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+]
+c.HTMLExporter.sanitize_html = True

@@ -29,7 +29,7 @@ class Session:
     Args:
         start: `start(calls, limits)` → Worker: the sandbox backend.
         assignment: an `Assignment`.
-        cells: the notebook's cells up to the last graded one. The outputs of code cells are replaced.
+        cells: the notebook's cells up to the last graded one. The outputs of the code cells that run are replaced.
         limits: `Limits`.
 
     Attributes:
@@ -37,11 +37,12 @@ class Session:
     """
 
     def __init__(self, start, assignment, cells, limits):
-        self._start, self._assignment, self._cells, self._limits = start, assignment, cells, limits
+        self._start, self._assignment, self._limits = start, assignment, limits
+        self._cells = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
         self._deadline = time.monotonic() + limits.submission_seconds
         self._kernel = None
+        self._ran = set()
         self._failures = collections.defaultdict(list)
-        self._first = True
         self.notes = []
 
     def __enter__(self):
@@ -51,21 +52,41 @@ class Session:
         self._stop()
 
     def run(self):
-        """Runs the cells, keeping what they print and draw."""
-        self._kernel = Kernel(self._start, self._assignment.calls, self._limits)
-        for index, cell in enumerate(self._cells):
-            if cell.cell_type != "code" or not cell.source.strip():
-                continue
-            try:
-                cell.outputs = self._kernel.execute(visible(cell.source), self._seconds(self._limits.cell_seconds))
-            except SubmissionError as error:
-                self._stop()
-                self._cells = self._cells[:index]
-                if self._first:
-                    self.notes.append(self._ended(error, index))
-                self._first = False
+        """Runs the cells in a new worker, keeping what each prints and draws the first time.
+
+        A cell that never ends, or ends Python, is where the notebook ends: what stands before it is run again. A test cell's
+        visible checks are no such end; they decide nothing and are left out the second time.
+        """
+        while True:
+            self._seconds(1)
+            self._kernel = Kernel(self._start, self._assignment.calls, self._limits)
+            broken = self._run_cells()
+            if broken is None:
                 return
-        self._first = False
+            self._stop()
+            cell, error = broken
+            self.notes.append(self._ended(cell, error))
+            if not self._is_test(cell):
+                self._cells = self._cells[: self._cells.index(cell)]
+
+    def _run_cells(self):
+        """None, or the (cell, SubmissionError) at which the worker was lost."""
+        for cell in self._cells:
+            first = id(cell) not in self._ran
+            if self._is_test(cell) and not first:
+                continue
+            self._ran.add(id(cell))
+            limit = 2 * self._limits.call_seconds if self._is_test(cell) else self._limits.cell_seconds
+            try:
+                outputs = self._kernel.execute(visible(cell.source), self._seconds(limit))
+            except SubmissionError as error:
+                return cell, error
+            if first:
+                cell.outputs = outputs
+        return None
+
+    def _is_test(self, cell):
+        return cell.metadata.get("nbgrader", {}).get("grade_id") in self._assignment.test_cells
 
     def call(self, header, tensors):
         """One call of a function; see the assignment's `calls.py` for the headers.
@@ -78,13 +99,9 @@ class Session:
         failures = self._failures[operation]
         if len(failures) >= STRIKES:
             raise failures[-1]
-        if self._kernel is None:
-            self.run()
-        if self._kernel is None:  # the cells do not run to an end a second time
-            self.run()
-        if self._kernel is None:
-            raise WorkerDied(name)
         try:
+            if self._kernel is None:
+                self.run()
             return self._kernel.call(header, tensors, self._seconds(self._limits.call_seconds), name)
         except (TimedOut, WorkerDied, BadReply) as error:
             failures.append(error)
@@ -102,9 +119,11 @@ class Session:
             self._kernel.close()
             self._kernel = None
 
-    def _ended(self, error, index):
+    def _ended(self, cell, error):
         what = f"did not end within {error.limit:g} seconds" if isinstance(error, TimedOut) else "ended Python itself"
-        return f"Code cell {index + 1} of the notebook {what}; the cells after it were not run."
+        if self._is_test(cell):
+            return f"The visible checks of `{cell.metadata.nbgrader.grade_id}` {what}."
+        return f"Code cell {self._cells.index(cell) + 1} of the notebook {what}; the cells after it were not run."
 
 
 class Kernel:

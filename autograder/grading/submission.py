@@ -5,6 +5,7 @@
 Everything that marks (nbgrader's command, the command line, a class) calls `grade`.
 """
 
+import copy
 import dataclasses
 import time
 from collections.abc import Mapping
@@ -16,8 +17,7 @@ from autograder.errors import Ungradable
 from autograder.grading import notebook as notebooks
 from autograder.grading.judge import judge
 from autograder.grading.session import Session
-from autograder.grading.verdict import FAILED, NOT_RUN, PASSED, UNGRADABLE, Verdict
-from autograder.grading.verdict import GRADED as GRADED_STATUS
+from autograder.grading.verdict import FAILED, GRADED, NOT_RUN, PASSED, UNGRADABLE, Verdict
 from autograder.sandbox import backends
 from autograder.sandbox.limits import Limits
 
@@ -59,19 +59,29 @@ def grade(raw, assignment, settings=None):
     Raises:
         GraderError: the grader cannot do its work here; nobody should be marked.
     """
-    settings, started = settings or Settings(), time.monotonic()
+    started = time.monotonic()
     try:
         nb, notes = notebooks.repair(notebooks.read(raw), assignment.master)
     except Ungradable as error:
         return Graded(Verdict(UNGRADABLE, message=str(error), seconds=time.monotonic() - started), None)
+    return grade_repaired(nb, assignment, settings, notes)
+
+
+def grade_repaired(nb, assignment, settings=None, notes=()):
+    """As `grade`, for a notebook that `notebook.repair` has returned; `notes` are its sentences."""
+    settings, started = settings or Settings(), time.monotonic()
+    nb = copy.deepcopy(nb)
     last = max(index for index, cell in enumerate(nb.cells) if decides(cell, assignment))
     code = "\n".join(cell.source for cell in nb.cells[: last + 1] if cell.cell_type == "code")
     with Session(backends.get(settings.sandbox), assignment, nb.cells[: last + 1], settings.limits) as session:
         session.run()
         checks = judge(assignment, assignment.student(session.call), code, points=settings.points)
-        notes += session.notes
     verdict = Verdict(
-        GRADED_STATUS, checks, notes=tuple(notes), sandbox=settings.sandbox, seconds=time.monotonic() - started
+        GRADED,
+        checks,
+        notes=(*notes, *session.notes),
+        sandbox=settings.sandbox,
+        seconds=time.monotonic() - started,
     )
     for cell in nb.cells:
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")

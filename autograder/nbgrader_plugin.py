@@ -1,0 +1,165 @@
+"""What puts our grading behind nbgrader's own commands, through the lists that nbgrader lets a course configure.
+
+    nbgrader autograde          SubmissionExporter    reads whatever was handed in, and repairs it
+                                KeepOutputs           keeps the student's figures, which stock nbgrader clears
+                                GradeOutside          runs the cells in the sandbox and judges outside it; writes score,
+                                                      sentences and, for the person who marks, the marking schemes
+                                SaveGrades            as nbgrader's, and leaves what cannot be marked to a person
+    nbgrader generate_feedback  StripForStudents      takes hidden checks and marking schemes out of the page
+
+For assignments that are not ours each of them does what its stock namesake does.
+"""
+
+import asyncio
+import concurrent.futures
+import datetime
+import pathlib
+import re
+
+from nbconvert.exporters import NotebookExporter
+from nbformat.v4 import new_markdown_cell, new_output
+from nbgrader.preprocessors import ClearOutput, Execute, NbGraderPreprocessor, SaveAutoGrades
+from traitlets import Dict, Unicode
+
+from autograder import assignment as assignments
+from autograder.errors import Ungradable
+from autograder.grading import notebook as notebooks
+from autograder.grading.submission import Settings, grade_repaired
+from autograder.sandbox.limits import Limits
+
+SCHEME = re.compile(r"^\*\*Marking scheme", re.MULTILINE)
+
+
+def ours(resources):
+    """The assignment that a notebook belongs to, or None when it is none of ours."""
+    about = resources.get("nbgrader", {})
+    name = about.get("assignment")
+    if name in assignments.names() and about.get("notebook") == name:
+        return assignments.load(name)
+    return None
+
+
+class SubmissionExporter(NotebookExporter):
+    """Reads submissions that stock nbgrader would choke on.
+
+    nbgrader converts each submission twice with the same exporter, first the submitted file, then the sanitized copy. What
+    the first reading found out is kept for the second: `resources["autograder"]` holds "notes" and "ungradable".
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._found = {}
+
+    def from_filename(self, filename, resources=None, **kwargs):
+        assignment = ours(resources or {})
+        if assignment is None:
+            return super().from_filename(filename, resources=resources, **kwargs)
+        about, path = resources["nbgrader"], pathlib.Path(filename)
+        found = self._found.setdefault((about["student"], about["assignment"]), {"notes": [], "ungradable": None})
+        try:
+            nb, notes = notebooks.repair(notebooks.read(path.read_bytes()), assignment.master)
+            found["notes"] += notes
+        except Ungradable as error:
+            found["ungradable"] = str(error)
+            nb = placeholder(assignment, str(error))
+        modified = datetime.datetime.fromtimestamp(path.stat().st_mtime)
+        metadata = {"name": path.stem, "path": str(path.parent), "modified_date": f"{modified:%B %-d, %Y}"}
+        return self.from_notebook_node(nb, {**resources, "autograder": found, "metadata": metadata}, **kwargs)
+
+
+def placeholder(assignment, message):
+    """The notebook that stands for a file nobody can read, so that a person finds it in formgrader."""
+    empty = notebooks.read(b'{"cells": [], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}')
+    empty.cells = [
+        notebooks.blank(cell)
+        for cell in assignment.master.cells
+        if cell.metadata.get("nbgrader", {}).get("grade_id")
+    ]
+    nb, _ = notebooks.repair(empty, assignment.master)
+    nb.cells.insert(0, new_markdown_cell(f"**This submission could not be marked.** {message}"))
+    return nb
+
+
+class KeepOutputs(ClearOutput):
+    """Keeps the outputs that were handed in: cells that are run get new ones, the others show the student's figures."""
+
+    def preprocess(self, nb, resources):
+        return (nb, resources) if ours(resources) else super().preprocess(nb, resources)
+
+
+class GradeOutside(Execute):
+    """Marks the notebook: the student's code in a sandbox, the verdict here."""
+
+    sandbox = Unicode("bubblewrap", help="Which sandbox runs the students' code; see `autograder doctor`.").tag(config=True)
+    limits = Dict(help="Limits on one submission; see `autograder/sandbox/limits.py`.").tag(config=True)
+    points = Dict(help="Points of single criteria, {'reparameterize.scale': 1.5}; the sums must stay.").tag(config=True)
+
+    def preprocess(self, nb, resources):
+        assignment = ours(resources)
+        if assignment is None:
+            return super().preprocess(nb, resources)
+        found = resources["autograder"]
+        if found["ungradable"]:
+            fail_closed(nb, assignment, found["ungradable"])
+            return nb, resources
+        settings = Settings(sandbox=self.sandbox, limits=Limits(**self.limits), points=self.points)
+        nb = outside_of_any_loop(grade_repaired, nb, assignment, settings, found["notes"]).notebook
+        add_marking_schemes(nb, assignment)
+        return nb, resources
+
+
+def outside_of_any_loop(function, *args):
+    """`function(*args)`, in a thread of its own when this one runs an event loop, as formgrader's does."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return function(*args)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).result()
+
+
+def fail_closed(nb, assignment, message):
+    """An error output in each test cell: to nbgrader, a test cell without outputs has earned full marks."""
+    for cell in nb.cells:
+        if cell.metadata.get("nbgrader", {}).get("grade_id") in assignment.test_cells:
+            cell.outputs = [new_output("error", ename="Ungradable", evalue=message, traceback=[message])]
+
+
+def add_marking_schemes(nb, assignment):
+    """Puts model answer and marking scheme, from the master, above each written answer."""
+    solutions = {
+        cell.metadata.nbgrader.grade_id: cell.source
+        for cell in assignment.master.cells
+        if cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("solution")
+    }
+    for cell in [cell for cell in nb.cells if cell.metadata.get("nbgrader", {}).get("grade_id") in solutions]:
+        if cell.cell_type != "markdown":
+            continue
+        lines = solutions[cell.metadata.nbgrader.grade_id].split("\n")
+        text = "\n".join(line for line in lines if "BEGIN SOLUTION" not in line and "END SOLUTION" not in line)
+        scheme = new_markdown_cell(f"*For the person who marks; not shown to students.*\n\n{text.strip()}")
+        scheme.metadata["autograder"] = {"marking_scheme": True}
+        nb.cells.insert(nb.cells.index(cell), scheme)
+
+
+class SaveGrades(SaveAutoGrades):
+    """nbgrader's, but a submission that could not be marked waits for a person instead of being scored."""
+
+    def preprocess_cell(self, cell, resources, cell_index):
+        cell, resources = super().preprocess_cell(cell, resources, cell_index)
+        data = cell.metadata.get("nbgrader", {})
+        if data.get("grade") and resources.get("autograder", {}).get("ungradable"):
+            grade = self.gradebook.find_grade(data["grade_id"], self.notebook_id, self.assignment_id, self.student_id)
+            grade.auto_score, grade.needs_manual_grade = None, True
+            self.gradebook.db.commit()
+        return cell, resources
+
+
+class StripForStudents(NbGraderPreprocessor):
+    """Takes out of the feedback page what students must not see: hidden regions and marking schemes."""
+
+    def preprocess(self, nb, resources):
+        nb.cells = [cell for cell in nb.cells if not cell.metadata.get("autograder", {}).get("marking_scheme")]
+        for cell in nb.cells:
+            cell.source = notebooks.visible(cell.source)
+        return nb, resources
