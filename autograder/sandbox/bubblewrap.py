@@ -26,6 +26,10 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import threading
+import typing
+import weakref
 
 from autograder.errors import SandboxError, TimedOut, WorkerDied
 from autograder.sandbox import frames
@@ -38,7 +42,25 @@ ROOM = "/run/worker"  # inside: our three files
 HOME = "/home/student"
 SOCKETS = "/run/jupyter"  # inside: the kernel's ipc sockets, on a small tmpfs
 PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
+NAMESPACES = ["mnt", "pid", "net", "ipc", "uts"]  # and "user", for everybody but root
 FIRST_UID = 200_000  # a range that neither people nor packages use
+VARIABLES = {
+    "HOME": HOME,
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "MPLCONFIGDIR": "/tmp/matplotlib",
+    "IPYTHONDIR": "/tmp/ipython",
+    "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",
+    "NBGRADER_EXECUTION": "autograde",  # the visible checks print then, and do not raise
+    # One thread per worker: parallel submissions use the cores, and a fork must not inherit a pool of threads.
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
 
 
 @dataclasses.dataclass
@@ -81,7 +103,7 @@ def find():
 
 
 def start(calls, limits=None):
-    """Starts a worker.
+    """Starts a worker: a fork of the warm process, or a cold one where forking into a sandbox does not work.
 
     Args:
         calls: path of the assignment's `calls.py`.
@@ -93,32 +115,91 @@ def start(calls, limits=None):
     Raises:
         SandboxError: no worker can be had on this machine.
     """
-    limits = limits or Limits()
+    try:
+        return start_warm(calls, limits or Limits())
+    except ForkingFails:
+        return start_cold(calls, limits or Limits())
+
+
+def start_cold(calls, limits):
+    """As `start`: bubblewrap runs a Python of its own, which imports everything anew."""
     ours, theirs = socket.socketpair()
-    info_read, info_write = os.pipe()
-    command = [find(), *arguments(calls, limits), "--info-fd", str(info_write)]
     # The worker finds its channel at descriptor 3, whatever number it has here.
-    python = [sys.executable, "-I", "-c", f"import os; os.dup2({theirs.fileno()}, 3); {LAUNCH}"]
+    script = f"{ROOM}/worker.py"
+    code = f"import os, runpy; os.dup2({theirs.fileno()}, 3); runpy.run_path({script!r}, run_name='__main__')"
+    try:
+        process, pid = launch(arguments(limits, room(calls)), [sys.executable, "-I", "-c", code], [theirs.fileno()])
+    finally:
+        theirs.close()
+    return greet(process, pid, ours, limits)
+
+
+def start_warm(calls, limits):
+    """As `start`: bubblewrap makes the sandbox, and a fork of the zygote joins it."""
+    zygote = Zygote.of(str(calls))
+    # The sandbox is complete once its first command runs; before that, its mounts are not all there.
+    process, pid = launch(arguments(limits), ["/bin/sh", "-c", "echo complete; exec sleep infinity"], [], stdout=True)
+    ours, theirs = socket.socketpair()
+    try:
+        if process.stdout.readline() != b"complete\n":
+            raise SandboxError(f"the sandbox was not completed: {said_by(process)}")
+        sandbox = os.pidfd_open(pid)
+        try:
+            zygote.fork(theirs.fileno(), sandbox)
+        finally:
+            os.close(sandbox)
+    except BaseException:
+        process.kill()
+        process.wait()
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return greet(process, pid, ours, limits)
+
+
+def launch(options, command, descriptors, stdout=False):
+    """(process, pid of the first process inside) of a new sandbox that runs `command`."""
+    info_read, info_write = os.pipe()
     try:
         process = subprocess.Popen(
-            [*command, "--", *python],
+            [find(), *options, *environment(), "--info-fd", str(info_write), "--", *command],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            pass_fds=(theirs.fileno(), info_write),
+            pass_fds=(*descriptors, info_write),
             env={},
             start_new_session=True,
         )
     finally:
-        theirs.close()
         os.close(info_write)
-    channel = Channel(ours)
-    worker = Worker(process, channel, {})
+    with open(info_read, "rb") as info:
+        text = info.read()
+    if not text:
+        raise SandboxError(f"bubblewrap could not make a sandbox: {said_by(process)}. `autograder doctor` says what to do.")
+    return process, json.loads(text)["child-pid"]
+
+
+def said_by(process):
+    process.kill()
+    return process.communicate()[1].decode(errors="replace").strip()[:2000] or "it said nothing"
+
+
+def greet(process, pid, sock, limits):
+    """Configures a worker through its channel and waits until its kernel answers. → Worker"""
+    key = secrets.token_hex(16)
+    # The sockets lie on a tmpfs of the sandbox, so that nothing the student writes reaches a disk of this machine; the
+    # grader goes through the root folder of the sandbox's first process.
+    connection = {
+        "transport": "ipc",
+        "ip": f"/proc/{pid}/root{SOCKETS}/k",
+        "key": key.encode(),
+        "signature_scheme": "hmac-sha256",
+        **{f"{name}_port": port for name, port in PORTS.items()},
+    }
+    worker = Worker(process, Channel(sock), connection)
     try:
-        with open(info_read, "rb") as info:
-            pid = read_pid(info, process)
-        key = secrets.token_hex(16)
-        channel.send(
+        worker.channel.send(
             {
                 "limits": dataclasses.asdict(limits),
                 "uid": FIRST_UID + pid % 1_000_000 if os.geteuid() == 0 else None,
@@ -126,47 +207,79 @@ def start(calls, limits=None):
                 "kernel": {"ip": f"{SOCKETS}/k", "ports": PORTS, "key": key},
             }
         )
-        header, _ = channel.receive(limits.start_seconds, "the start of the kernel")
+        header, _ = worker.channel.receive(limits.start_seconds, "the start of the kernel")
         if header != {"ready": True}:
             raise SandboxError(f"the worker said {header!r} where it should have said that it is ready")
     except (WorkerDied, TimedOut, frames.FrameError) as error:
-        process.kill()
-        said = process.stderr.read(4000).decode(errors="replace").strip()
+        said = said_by(process)
         worker.kill()
-        raise SandboxError(f"the worker did not start ({error}). bubblewrap said: {said or 'nothing'}") from error
+        raise SandboxError(f"the worker did not start ({error}). bubblewrap: {said}") from error
     except BaseException:
         worker.kill()
         raise
-    # The sockets lie on a tmpfs of the sandbox, so that nothing the student writes reaches a disk of this machine; the
-    # grader goes through the pid-1 process's root folder.
-    worker.connection = {
-        "transport": "ipc",
-        "ip": f"/proc/{pid}/root{SOCKETS}/k",
-        "key": key.encode(),
-        "signature_scheme": "hmac-sha256",
-        **{f"{name}_port": port for name, port in PORTS.items()},
-    }
     return worker
 
 
-# `python -I worker.py` would lose the descriptor's number; dup2 first, then become the script.
-LAUNCH = f"import runpy, sys; sys.argv = ['{ROOM}/worker.py']; runpy.run_path('{ROOM}/worker.py', run_name='__main__')"
+class ForkingFails(Exception):
+    """A fork cannot join a sandbox here; a cold worker can still be started."""
 
 
-def read_pid(info, process):
-    """The pid of the sandbox's first process, from bubblewrap's --info-fd."""
-    text = info.read()
-    if not text:
-        said = process.stderr.read(4000).decode(errors="replace").strip()
-        raise SandboxError(
-            f"bubblewrap could not make a sandbox: {said or 'it said nothing'}. `autograder doctor` says what to do."
-        )
-    return json.loads(text)["child-pid"]
+class Zygote:
+    """The grader's handle on the process of `zygote.py`, one per `calls.py` and grader process."""
+
+    _living: typing.ClassVar = {}
+
+    @classmethod
+    def of(cls, calls):
+        key = (os.getpid(), calls)
+        if key not in cls._living or cls._living[key].process.poll() is not None:
+            cls._living[key] = cls(calls)
+        return cls._living[key]
+
+    def __init__(self, calls):
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._lock = threading.Lock()
+        self._folder = tempfile.TemporaryDirectory(prefix="autograder-")
+        code = f"import os, runpy, sys; os.dup2({theirs.fileno()}, 3); sys.argv = sys.argv[1:]; "
+        code += "runpy.run_path(sys.argv[0], run_name='__main__')"
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-c", code, str(HERE / "zygote.py"), str(HERE), calls],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=(theirs.fileno(),),
+                # Outside the sandbox yet: what the libraries write at import goes to a folder of its own.
+                env={**VARIABLES, **dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "IPYTHONDIR"), self._folder.name)},
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+        weakref.finalize(self, self._control.close)
+        self._control.settimeout(120)
+        if self._receive() != b"ready":
+            raise SandboxError(f"the warm process did not start: {said_by(self.process)}")
+        self._folder.cleanup()
+
+    def _receive(self):
+        try:
+            return self._control.recv(64 * 1024)
+        except OSError:
+            return b""
+
+    def fork(self, channel, sandbox):
+        """Makes a worker in the sandbox of pidfd `sandbox`, with `channel` as its door."""
+        request = {"environment": VARIABLES, "namespaces": NAMESPACES if os.geteuid() == 0 else [*NAMESPACES, "user"]}
+        with self._lock:
+            socket.send_fds(self._control, [json.dumps(request).encode()], [channel, sandbox])
+            reply = self._receive()
+        if reply != b'{"failed": 0}':
+            raise ForkingFails(f"the warm process could not enter the sandbox: {reply!r}")
 
 
-def arguments(calls, limits):
-    """bubblewrap's arguments, up to the command."""
-    return [*namespaces(), *system(), *python_folders(), *cover(), *room(calls), *scratch(limits), *environment()]
+def arguments(limits, more=()):
+    """bubblewrap's options: what there is inside."""
+    return [*namespaces(), *system(), *python_folders(), *cover(), *scratch(limits), *more, *sealed()]
 
 
 def namespaces():
@@ -232,7 +345,8 @@ def cover():
 
 
 def room(calls):
-    result = ["--perms", "0755", "--dir", "/run", "--perms", "0755", "--dir", ROOM]
+    """The files of ours that a cold worker starts from."""
+    result = []
     for source, name in ((HERE / "worker.py", "worker.py"), (HERE / "frames.py", "frames.py"), (calls, "calls.py")):
         result += ["--ro-bind", str(source), f"{ROOM}/{name}"]
     return result
@@ -240,27 +354,16 @@ def room(calls):
 
 def scratch(limits):
     """What the worker may write to: in memory, limited. Everything else, / and /dev included, is read-only."""
-    result = ["--perms", "0755", "--dir", "/home"]
+    result = [part for parent in ("/home", "/run", ROOM) for part in ("--perms", "0755", "--dir", parent)]
     for folder, size in ((HOME, limits.disk_bytes), ("/tmp", limits.disk_bytes), ("/dev/shm", limits.disk_bytes)):
         result += ["--perms", "1777", "--size", str(size), "--tmpfs", folder]
     result += ["--perms", "1777", "--size", str(1024**2), "--tmpfs", SOCKETS]
-    return [*result, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]
+    return result
+
+
+def sealed():
+    return ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]
 
 
 def environment():
-    variables = {
-        "HOME": HOME,
-        "PATH": "/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "TMPDIR": "/tmp",
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "MPLCONFIGDIR": "/tmp/matplotlib",
-        "IPYTHONDIR": "/tmp/ipython",
-        "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
-    return ["--clearenv", *(part for name, value in variables.items() for part in ("--setenv", name, value))]
+    return ["--clearenv", *(part for name, value in VARIABLES.items() for part in ("--setenv", name, value))]
