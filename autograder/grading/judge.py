@@ -12,7 +12,7 @@ from autograder.grading.verdict import FAILED, NOT_RUN, PASSED, CheckResult
 from autograder.rubric import NotEarned
 
 # pytest's own plugins that would print, write or slow things down.
-QUIET = [part for name in ("cacheprovider", "faulthandler", "logging", "warnings", "terminal") for part in ("-p", f"no:{name}")]
+QUIET = ["cacheprovider", "faulthandler", "logging", "warnings", "terminal", "unraisableexception", "threadexception"]
 
 
 def judge(assignment, student, source, cells=None, points=None):
@@ -29,7 +29,7 @@ def judge(assignment, student, source, cells=None, points=None):
     plugin = Collector(student, source, assignment.functions, points or {})
     files = [str(path) for path in assignment.checks(cells)]
     options = ["--disable-plugin-autoload", "--capture=no", "--assert=plain", "--import-mode=importlib", "--noconftest"]
-    options += ["-c", os.devnull, "--rootdir", str(assignment.folder), *QUIET]
+    options += ["-c", os.devnull, "--rootdir", str(assignment.folder), *(part for name in QUIET for part in ("-p", f"no:{name}"))]
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         status = pytest.main([*options, *files], plugins=[plugin])
