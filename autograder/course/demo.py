@@ -1,0 +1,101 @@
+"""The main job on a sample class: from nothing to a marked class, in a course folder of its own."""
+
+import dataclasses
+import importlib
+import pathlib
+import shutil
+
+import nbformat
+from nbgrader.api import Gradebook
+from nbgrader.plugins import CsvExportPlugin
+
+from autograder.assignment import course_file
+from autograder.course.folder import Course, quiet
+from autograder.course.release import make
+from autograder.errors import CourseError
+
+
+@dataclasses.dataclass
+class Row:
+    """One student's line: what the gradebook holds after marking.
+
+    Attributes:
+        student, story: who, and what they did.
+        cells: grade_id → (score or None, max score) of the automatically graded cells.
+        waiting: number of cells that wait for a person.
+        feedback: path of the feedback page.
+    """
+
+    student: str
+    story: str
+    cells: dict
+    waiting: int
+    feedback: pathlib.Path
+
+
+@dataclasses.dataclass
+class Demo:
+    """What the demonstration made: rows of the class, and where the files are."""
+
+    root: pathlib.Path
+    release: pathlib.Path
+    rows: list
+    gradebook: pathlib.Path
+    grades: pathlib.Path
+    feedback: pathlib.Path
+
+
+def run(root, assignment, progress):
+    """Makes a new course in `root`, marks the assignment's sample class, writes feedback and grades. → Demo
+
+    Args:
+        progress: `progress(done, total, what)`, called before each piece of work and once at the end.
+    """
+    root = pathlib.Path(root).resolve()
+    samples = importlib.import_module(f"autograder.{assignment.name}.samples")
+    progress(0, 1, "generating the release")
+    new_folder(root)
+    shutil.copy(course_file("nbgrader_config.py"), root)
+    shutil.copytree(course_file("source", assignment.name), root / "source" / assignment.name)
+    course = Course(root)
+    release, leaks = make(course, assignment)
+    if leaks:
+        raise CourseError("The release gives something away:\n" + "\n".join(leaks))
+    students = samples.students(nbformat.read(release, as_version=4))
+    for name, (_, raw) in students.items():
+        path = root / "submitted" / name / assignment.name / f"{assignment.name}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(raw)
+    pages, total = {}, 2 * len(students)
+    for number, name in enumerate(students):
+        progress(number, total, f"marking {name}")
+        course.autograde(assignment.name, name)
+    for number, name in enumerate(students, start=len(students)):
+        progress(number, total, f"writing feedback for {name}")
+        pages[name] = course.generate_feedback(assignment.name, name)
+    with quiet(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
+        grades = root / "grades.csv"
+        CsvExportPlugin(to=str(grades)).export(gradebook)
+        rows = [row(gradebook, assignment, name, story, pages[name]) for name, (story, _) in students.items()]
+    progress(total, total, "done")
+    return Demo(root, release, rows, root / "gradebook.db", grades, root / "feedback")
+
+
+def new_folder(root):
+    """An empty folder; one that is there is removed only if an earlier demonstration made it."""
+    if root.exists():
+        if any(root.iterdir()) and not (root / STAMP).exists():
+            raise CourseError(f"{root} is there and was not made by `autograder demo`; name another folder with --output.")
+        shutil.rmtree(root)
+    root.mkdir(parents=True)
+    (root / STAMP).write_text("Made by `autograder demo`, which makes this folder anew each time.\n")
+
+
+STAMP = "made-by-autograder-demo.txt"
+
+
+def row(gradebook, assignment, student, story, page):
+    submission = gradebook.find_submission_notebook(assignment.name, assignment.name, student)
+    grades = {grade.cell.name: grade for grade in submission.grades}
+    cells = {name: (grades[name].auto_score, grades[name].max_score_gradecell) for name in assignment.test_cells}
+    return Row(student, story, cells, sum(grade.needs_manual_grade for grade in grades.values()), page)

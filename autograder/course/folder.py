@@ -1,0 +1,75 @@
+"""A course folder and the nbgrader commands on it, through nbgrader's own API."""
+
+import contextlib
+import logging
+import os
+import pathlib
+import sys
+import warnings
+
+from nbgrader.apps.api import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+from sqlalchemy.exc import SAWarning
+from traitlets.config import PyFileConfigLoader
+
+from autograder.errors import CourseError
+
+
+class Course:
+    """An nbgrader course.
+
+    Args:
+        root: the folder with `nbgrader_config.py`.
+    """
+
+    def __init__(self, root):
+        self.root = pathlib.Path(root).resolve()
+        if not (self.root / "nbgrader_config.py").exists():
+            raise CourseError(
+                f"{self.root} holds no nbgrader_config.py, so it is no course folder; go to one or name it with --course."
+            )
+        config = PyFileConfigLoader("nbgrader_config.py", path=str(self.root)).load_config()
+        config.CourseDirectory.root = str(self.root)
+        self.coursedir = CourseDirectory(config=config)
+        self.coursedir.log.setLevel(logging.ERROR)
+        self.api = NbGraderAPI(self.coursedir, config=config)
+
+    def generate_assignment(self, name):
+        """Runs `nbgrader generate_assignment`: writes the release, registers the assignment. → the release's path"""
+        self._run("generate_assignment", name, force=True)
+        return pathlib.Path(self.coursedir.format_path(self.coursedir.release_directory, ".", name)) / f"{name}.ipynb"
+
+    def autograde(self, name, student):
+        """Runs `nbgrader autograde` for one student."""
+        self._run("autograde", name, student, force=True)
+
+    def generate_feedback(self, name, student):
+        """Runs `nbgrader generate_feedback` for one student. → the page's path"""
+        self._run("generate_feedback", name, student_id=student, force=True)
+        return pathlib.Path(self.coursedir.format_path(self.coursedir.feedback_directory, student, name)) / f"{name}.html"
+
+    def _run(self, command, *args, **kwargs):
+        with quiet(), on_path():
+            result = getattr(self.api, command)(*args, **kwargs)
+        if not result["success"]:
+            detail = result.get("error") or result.get("log") or "nbgrader gave no reason"
+            raise CourseError(f"nbgrader {command} {' '.join(map(str, args))} failed:\n{detail.strip()}")
+
+
+@contextlib.contextmanager
+def quiet():
+    """Without the warnings of nbgrader's own database code, which nobody here can act on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)
+        yield
+
+
+@contextlib.contextmanager
+def on_path():
+    """nbgrader makes a new gradebook by running `alembic`, which must be on PATH even when the environment is not active."""
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([str(pathlib.Path(sys.executable).parent), before])
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before

@@ -1,0 +1,114 @@
+"""What this machine has, for `autograder doctor`."""
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import os
+import pathlib
+import platform
+import shutil
+import sys
+import time
+
+from autograder import assignment as assignments
+from autograder.errors import GraderError
+from autograder.sandbox import bubblewrap
+from autograder.sandbox.limits import Limits
+
+INSTALL = "apt-get install bubblewrap  (Fedora: dnf install bubblewrap)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        what, found: what was looked at and what was seen.
+        ok: whether it is as it should be.
+        needed: whether marking needs it.
+        repair: the command that mends it, or "".
+    """
+
+    what: str
+    found: str
+    ok: bool = True
+    needed: bool = True
+    repair: str = ""
+
+
+def examine():
+    """All findings, the necessary ones first."""
+    return [system(), versions(), alembic(), bwrap(), *sandbox(), readable(), cuda(), postgresql()]
+
+
+def system():
+    ok = platform.system() == "Linux"
+    repair = "" if ok else "mark on Linux, or on Windows in WSL2: wsl --install"
+    return Finding("system", f"{platform.system()} {platform.release()}", ok, repair=repair)
+
+
+def versions():
+    names = ("torch", "nbgrader", "nbclient", "ipykernel", "pytest")
+    found = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    return Finding("libraries", f"Python {platform.python_version()}, {found}")
+
+
+def alembic():
+    there = (pathlib.Path(sys.executable).parent / "alembic").exists() or shutil.which("alembic") is not None
+    found = "found: nbgrader makes new gradebooks with it" if there else "not found: nbgrader cannot make a gradebook"
+    return Finding("alembic", found, there, repair="" if there else "pip install alembic")
+
+
+def bwrap():
+    path = shutil.which("bwrap")
+    return Finding("bubblewrap", path or "not installed", path is not None, repair="" if path else INSTALL)
+
+
+def sandbox():
+    """Starts real workers, warm and cold."""
+    calls, findings = assignments.load(assignments.names()[0]).calls, []
+    for what, start in (("sandbox, warm", bubblewrap.start_warm), ("sandbox, cold", bubblewrap.start_cold)):
+        started = time.monotonic()
+        try:
+            start(calls, Limits()).kill()
+        except (GraderError, bubblewrap.ForkingFails) as error:
+            cold = "cold" in what
+            findings.append(Finding(what, str(error).splitlines()[0], False, needed=cold, repair=repair(str(error))))
+        else:
+            user = "root, each worker under a uid of its own" if os.geteuid() == 0 else "an ordinary user"
+            findings.append(Finding(what, f"works, as {user}; {time.monotonic() - started:.1f} s to start the first"))
+    return findings
+
+
+def repair(message):
+    """The command for a sandbox that does not start."""
+    lowered = message.lower()
+    if "not installed" in lowered:
+        return INSTALL
+    if "user namespace" in lowered or "uid map" in lowered or "operation not permitted" in lowered:
+        return (
+            "allow user namespaces: sysctl -w kernel.unprivileged_userns_clone=1 (Debian), "
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04); in a container, start it with "
+            "--security-opt seccomp=unconfined --cap-add SYS_ADMIN"
+        )
+    return "run `bwrap --ro-bind / / --unshare-all true` and see what it says"
+
+
+def readable():
+    """The hidden checks are files of the package: on a machine shared with students, they must not be able to read them."""
+    folder = assignments.PACKAGE
+    parents = [folder, *folder.parents]
+    open_to_all = all(parent.stat().st_mode & 0o005 == 0o005 for parent in parents)
+    found = "other users of this machine can read the hidden checks" if open_to_all else "other users cannot read them"
+    return Finding("hidden checks", found, not open_to_all, needed=False, repair=f"chmod o-rx {folder}" if open_to_all else "")
+
+
+def cuda():
+    there = shutil.which("nvidia-smi") is not None or pathlib.Path("/dev/nvidia0").exists()
+    return Finding("CUDA", "a GPU" if there else "no GPU: device mistakes are found with pretend CUDA tensors", needed=False)
+
+
+def postgresql():
+    there = importlib.util.find_spec("psycopg2") is not None
+    found = "SQLite and PostgreSQL" if there else "SQLite; PostgreSQL needs a driver"
+    return Finding("gradebooks", found, needed=False, repair="" if there else "pip install psycopg2-binary")
