@@ -155,8 +155,11 @@ def restore(cell, original, notes):
         else:
             cell.pop("outputs", None)
             cell.pop("execution_count", None)
+    checksum = cell.metadata.get("nbgrader", {}).get("checksum")
     cell.metadata = copy.deepcopy(original.metadata)
     data = original.metadata.nbgrader
+    if isinstance(checksum, str):  # nbgrader's, which tells it an untouched answer; it overwrites what a student may set
+        cell.metadata.nbgrader["checksum"] = checksum
     if data.locked or (data.grade and not data.solution):
         if visible(cell.source).strip() != visible(original.source).strip():
             notes.append(f"The read-only cell `{data.grade_id}` had been changed; the original counts.")

@@ -138,6 +138,8 @@ def start_kernel(config, door):
     settings.InteractiveShell.colors = "nocolor"
     app = IPKernelApp.instance(config=settings)
     app.initialize([])
+    if "matplotlib.pyplot" in sys.modules:  # imported before the fork, when there was no shell to draw into
+        app.shell.enable_matplotlib("inline")
     app.start()
 
 
