@@ -1,0 +1,85 @@
+# `make demo` and `make test` do everything, set-up included. `make` alone lists the rest.
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+LESSON := source/vae_swiss_roll/vae_swiss_roll.ipynb
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+# $(call apt,PACKAGE): installs a Debian package where this user may. A fresh container has no package lists yet.
+apt = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing $(1) with apt-get" \
+	&& export DEBIAN_FRONTEND=noninteractive \
+	&& { apt-get install -y --no-install-recommends $(1) \
+		|| { apt-get update && apt-get install -y --no-install-recommends $(1); }; } >/dev/null 2>&1 </dev/null; }
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup sandbox lint format lesson release clean
+
+help:
+	@echo "make demo      mark a sample class from start to end, into build/demo"
+	@echo "make test      lint, then all tests"
+	@echo "make release   generate the student notebook from source/ and prove that it gives nothing away"
+	@echo "make lesson    run the master notebook and keep its outputs"
+	@echo "make format    format the code;  make lint  only look"
+	@echo "make setup     only make the environment (.venv) that all of these make when it is missing"
+	@echo "make clean     remove .venv, build and caches; gradebooks and submissions stay"
+	@echo
+	@echo "PYTHON=python3.12    another Python than python3 (3.11 or newer)"
+	@echo "TORCH_INDEX=URL      where to install torch from; the README says when"
+
+demo: setup
+	$(BIN)/autograder demo
+
+test: setup .venv/browser lint
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lesson: .venv/ready
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(LESSON)
+
+release: .venv/ready
+	$(BIN)/autograder release
+
+clean:
+	rm -rf .venv build .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: .venv/ready sandbox
+
+# The stamp comes last, so that an installation that broke off is taken up again.
+.venv/ready: pyproject.toml constraints.txt
+	@$(BIN)/python -c 'import pip; $(NEW_ENOUGH)' 2>/dev/null || { \
+		$(PYTHON) -c '$(NEW_ENOUGH)' 2>/dev/null || { \
+			echo "Python 3.11 or newer is needed; $(PYTHON) is: $$($(PYTHON) --version 2>&1 || true)"; \
+			echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }; \
+		$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(call apt,python3-venv) || { \
+			echo "$(PYTHON) cannot make environments here. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }; \
+		echo "Making .venv with $$($(PYTHON) --version)"; \
+		$(PYTHON) -m venv --clear .venv; }
+ifneq ($(TORCH_INDEX),)
+	@echo "Installing torch from $(TORCH_INDEX)"
+	@$(PIP) --index-url "$(TORCH_INDEX)" torch
+endif
+	@echo "Installing the libraries into .venv (some minutes: torch is large)"
+	@$(PIP) --editable '.[test]'
+	@touch $@
+	@echo "The environment is ready: .venv"
+
+sandbox:
+	@command -v bwrap >/dev/null || $(call apt,bubblewrap) || { \
+		echo "bubblewrap is missing: students' code runs inside it, so nothing can be marked without. On Linux:"; \
+		echo "    sudo apt-get install bubblewrap        (Fedora: sudo dnf install bubblewrap)"; }
+
+# Tried once per environment: without Chromium the tests that look at pages are skipped.
+.venv/browser: .venv/ready
+	@command -v chromium >/dev/null || $(call apt,chromium) || echo "No Chromium here: the tests that need a browser are skipped."
+	@touch $@
