@@ -29,7 +29,7 @@ class Session:
     Args:
         start: `start(calls, limits)` → Worker: the sandbox backend.
         assignment: an `Assignment`.
-        cells: the notebook's cells up to the last graded one. The outputs of the code cells that run are replaced.
+        cells: the notebook's cells that are to be run, in order. The outputs of the code cells are replaced.
         limits: `Limits`.
 
     Attributes:
@@ -120,7 +120,7 @@ class Session:
             self._kernel = None
 
     def _ended(self, cell, error):
-        what = f"did not end within {error.limit:g} seconds" if isinstance(error, TimedOut) else "ended Python itself"
+        what = {TimedOut: "did not end in time", WorkerDied: "ended Python itself"}.get(type(error), "broke the kernel")
         if self._is_test(cell):
             return f"The visible checks of `{cell.metadata.nbgrader.grade_id}` {what}."
         return f"Code cell {self._cells.index(cell) + 1} of the notebook {what}; the cells after it were not run."
@@ -155,8 +155,10 @@ class Kernel:
         except CellTimeoutError:
             if not self._interrupt():
                 raise TimedOut("a cell", seconds) from None
-        except (DeadKernelError, RuntimeError) as error:
+        except DeadKernelError as error:
             raise WorkerDied("a cell") from error
+        except Exception as error:  # whatever the student's kernel sent, nbclient and its decoders tripped over it
+            raise BadReply("a cell") from error
         return clean_outputs(cell.outputs)
 
     def call(self, header, tensors, seconds, name):

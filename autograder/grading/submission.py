@@ -73,7 +73,9 @@ def grade_repaired(nb, assignment, settings=None, notes=()):
     nb = copy.deepcopy(nb)
     last = max(index for index, cell in enumerate(nb.cells) if decides(cell, assignment))
     code = "\n".join(cell.source for cell in nb.cells[: last + 1] if cell.cell_type == "code")
-    with Session(backends.get(settings.sandbox), assignment, nb.cells[: last + 1], settings.limits) as session:
+    shown = display_only(assignment.master)
+    cells = [cell for cell in nb.cells[: last + 1] if shown.get(cell.id) != cell.source]
+    with Session(backends.get(settings.sandbox), assignment, cells, settings.limits) as session:
         session.run()
         checks = judge(assignment, assignment.student(session.call), code, points=settings.points)
     verdict = Verdict(
@@ -88,6 +90,11 @@ def grade_repaired(nb, assignment, settings=None, notes=()):
         if grade_id in assignment.test_cells:
             cell.outputs = [*as_text(cell.outputs), *record(verdict, grade_id)]
     return Graded(verdict, nb)
+
+
+def display_only(master):
+    """id → source of the cells that the master marks as showing something and no more; left untouched, they need not run."""
+    return {cell.id: cell.source for cell in master.cells if "display-only" in cell.metadata.get("tags", [])}
 
 
 def decides(cell, assignment):

@@ -78,13 +78,13 @@ class Worker:
     connection: dict
 
     def alive(self):
-        return self.process.poll() is None
+        """Whether the kernel is still there: the sandbox stands, and the other end of the channel is open."""
+        return self.process.poll() is None and not self.channel.closed()
 
     def kill(self):
         """Ends everything inside, at once. Safe to call twice."""
         self.channel.close()
-        if self.alive():
-            self.process.kill()
+        self.process.kill()
         self.process.wait()
         for stream in (self.process.stdout, self.process.stderr):
             if stream:

@@ -1,5 +1,6 @@
 """The grader's end of the door for calls."""
 
+import socket
 import time
 
 from autograder.errors import BadReply, TimedOut, WorkerDied
@@ -19,6 +20,16 @@ class Channel:
 
     def close(self):
         self._socket.close()
+
+    def closed(self):
+        """Whether the other side has gone; a warm worker can end while its sandbox stands."""
+        self._socket.settimeout(0)
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def send(self, header, tensors=None, seconds=10):
         self._socket.settimeout(seconds)

@@ -26,7 +26,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         return self.worker is not None
 
     async def poll(self):
-        return self.worker.process.poll() if self.worker else 0
+        return None if self.worker and self.worker.alive() else 0
 
     async def wait(self):
         return self.worker.process.wait() if self.worker else 0
