@@ -1,4 +1,4 @@
-"""Runs a student release as a student's machine would, without any package of ours, and expects it to stop at the first task.
+"""Runs a student release as a student's machine would, without any package of ours: it should stop at the first task.
 
 Needs only what a student installs: torch, numpy, matplotlib, tqdm, and nbclient and ipykernel in place of JupyterLab.
 

@@ -47,7 +47,7 @@ class Collector:
         self._student, self._source, self._functions, self._points = student, source, functions, points
         self.expected, self.results, self.broken = {}, {}, None
 
-    @pytest.fixture(scope="session")
+    @pytest.fixture
     def student(self):
         """The submission, as the checks see it."""
         return self._student

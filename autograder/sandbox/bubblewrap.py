@@ -15,6 +15,7 @@ Started by root, bubblewrap needs no user namespace; but limits on processes do 
 to a uid of its own that nothing else uses. Started by anybody else, a user namespace gives the same rights.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -22,6 +23,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -69,11 +71,13 @@ class Worker:
 
     Attributes:
         process: the outer bwrap.
+        pid: the first process inside.
         channel: the door for calls.
         connection: Jupyter's connection info, with paths that the grader can reach.
     """
 
     process: subprocess.Popen
+    pid: int
     channel: Channel
     connection: dict
 
@@ -84,7 +88,13 @@ class Worker:
     def kill(self):
         """Ends everything inside, at once. Safe to call twice."""
         self.channel.close()
-        self.process.kill()
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)  # the first process of the pid namespace; the outer bwrap reaps it and ends
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
         self.process.wait()
         for stream in (self.process.stdout, self.process.stderr):
             if stream:
@@ -197,7 +207,7 @@ def greet(process, pid, sock, limits):
         "signature_scheme": "hmac-sha256",
         **{f"{name}_port": port for name, port in PORTS.items()},
     }
-    worker = Worker(process, Channel(sock), connection)
+    worker = Worker(process, pid, Channel(sock), connection)
     try:
         worker.channel.send(
             {
@@ -331,15 +341,16 @@ def bind(source, target):
 
 
 def cover():
-    """Empty folders over whatever of ours lies below a folder that is shown."""
+    """Empty folders over whatever of ours lies below a folder that is shown: the package, a copy of it or of its data among
+    the installed packages (an editable install leaves one), and the checkout."""
     shown = [pathlib.Path("/usr"), *python_prefixes()]
-    ours = [PACKAGE, *PACKAGE.parent.glob("autograder*.dist-info")]
+    ours = {PACKAGE, *(pathlib.Path(folder) / PACKAGE.name for folder in sys.path if folder)}
     if (PACKAGE.parent / "pyproject.toml").exists():  # a checkout: the master notebook and the course are beside us
-        ours = [PACKAGE.parent]
+        ours = {path for path in ours if path != PACKAGE} | {PACKAGE.parent}
     return [
         part
-        for path in ours
-        if any(path.is_relative_to(folder) for folder in shown)
+        for path in sorted(ours)
+        if path.is_dir() and any(path.is_relative_to(folder) for folder in shown)
         for part in ("--size", "4096", "--tmpfs", str(path), "--remount-ro", str(path))
     ]
 

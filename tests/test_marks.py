@@ -1,0 +1,126 @@
+"""Whole submissions through the real grader: what each deserves."""
+
+import nbformat
+import pytest
+
+from autograder.course.fill import fill
+from autograder.grading.submission import Settings, grade
+from autograder.grading.verdict import GRADED, UNGRADABLE
+from autograder.sandbox.limits import Limits
+from autograder.vae_swiss_roll.samples import RIGHT, loss, sampler
+
+
+def lost(verdict):
+    """The criteria that earned nothing, with the misconception named."""
+    return {check.id.split(".")[1]: check.misconception for check in verdict.checks if check.points == 0}
+
+
+def test_the_release_untouched_earns_nothing_and_each_check_says_that_the_task_is_to_do(release, assignment):
+    verdict = grade(nbformat.writes(release).encode(), assignment).verdict
+    assert (verdict.status, verdict.score, verdict.max_score) == (GRADED, 0, 8)
+    assert all("still to do" in check.message for check in verdict.checks)
+
+
+def test_the_masters_solutions_earn_everything(assignment):
+    verdict = grade(nbformat.writes(assignment.master).encode(), assignment).verdict
+    assert verdict.score == verdict.max_score == 8
+    assert verdict.cells == {"reparameterize": (5, 5), "kl_divergence": (3, 3)}
+
+
+def test_the_variance_as_standard_deviation_costs_one_point_and_is_named(verdict):
+    found = verdict(vae_model=sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)"))
+    assert found.cells["reparameterize"] == (4, 5)
+    assert lost(found) == {"scale": "variance_as_std"}
+    assert "variance" in next(check.message for check in found.checks if check.points == 0)
+
+
+def test_torch_normal_costs_both_gradients(verdict):
+    found = verdict(vae_model=sampler("return torch.normal(mu, torch.exp(0.5 * logvar))"))
+    assert found.cells["reparameterize"] == (3.5, 5)
+    assert lost(found) == {"gradient_mu": "no_gradient", "gradient_logvar": "no_gradient"}
+
+
+def test_the_missing_half_is_found_though_with_latent_width_two_it_looks_like_a_sum(verdict):
+    found = verdict(vae_loss=loss("-torch.mean(1 + logvar - mu.pow(2) - logvar.exp())"))
+    assert found.cells["kl_divergence"] == (2, 3)
+    assert lost(found) == {"value": "half_missing"}
+
+
+def test_a_sum_over_dimensions_averaged_over_the_batch_is_right(verdict):
+    assert verdict(vae_loss=loss("-0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).sum(dim=1).mean()")).score == 8
+
+
+def test_noise_made_on_the_cpu_is_found_without_a_gpu(verdict):
+    found = verdict(vae_model=sampler("return mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape)"))
+    assert lost(found) == {"tensor": "tensor_on_the_cpu"}
+    assert next(check.device for check in found.checks if check.points == 0) == "cuda"
+
+
+def test_a_fixed_cuda_costs_the_tensor_criterion_alone(verdict):
+    found = verdict(vae_model=sampler("return mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape).cuda()"))
+    assert lost(found) == {"tensor": "fixed_device"}
+
+
+def test_generators_that_cannot_be_seeded_from_outside_are_judged_by_averages(verdict):
+    draw = "eps = torch.as_tensor(np.random.default_rng().standard_normal(mu.shape)).to(mu)"
+    assert verdict(vae_model=sampler(f"{draw}\nreturn mu + torch.exp(0.5 * logvar) * eps")).score == 8
+    # No finite difference can be taken of a function that draws anew each time: the gradient is compared with that of the
+    # right z, so a wrong scale costs it too.
+    found = verdict(vae_model=sampler(f"{draw}\nreturn mu + torch.exp(logvar) * eps"))
+    assert lost(found) == {"scale": "variance_as_std", "gradient_logvar": None}
+
+
+SMALL = Settings(limits=Limits(call_seconds=2, cell_seconds=4))
+
+
+def test_a_loss_that_never_returns_costs_the_kl_points_and_no_others(submission, assignment):
+    endless = RIGHT["vae_loss"].replace("    recon =", "    while True:\n        pass\n    recon =")
+    found = grade(submission(vae_loss=endless), assignment, SMALL).verdict
+    assert found.cells == {"reparameterize": (5, 5), "kl_divergence": (0, 3)}
+    assert "did not return within 2 seconds" in found.checks[-1].message
+
+
+def test_a_sampler_that_ends_python_keeps_the_kl_points(submission, assignment):
+    found = grade(submission(vae_model=sampler("import os\nos._exit(0)")), assignment, SMALL).verdict
+    assert found.cells == {"reparameterize": (0, 5), "kl_divergence": (3, 3)}
+    assert "Python itself ended" in found.checks[0].message
+
+
+def test_a_cell_that_never_ends_is_where_the_notebook_ends(release, assignment):
+    nb = fill(release, RIGHT)
+    endless = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
+    nb.cells.insert(0, nbformat.v4.new_code_cell(endless))
+    found = grade(nbformat.writes(nb).encode(), assignment, SMALL).verdict
+    assert (found.status, found.score) == (GRADED, 0)
+    assert found.notes == ("Code cell 1 of the notebook did not end in time; the cells after it were not run.",)
+
+
+def test_a_cell_that_ends_when_interrupted_costs_nothing(release, assignment):
+    nb = fill(release, RIGHT)
+    nb.cells.insert(0, nbformat.v4.new_code_cell("while True: pass"))
+    assert grade(nbformat.writes(nb).encode(), assignment, SMALL).verdict.score == 8
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe\x00broken", "not text in UTF-8"),
+        (b'{"cells": [', "upload broke off"),
+        (b"[1, 2]", "has no cells"),
+        (b'{"cells": [{"cell_type": "code", "source": "1"}], "nbformat": 4, "metadata": {}}', "None of the assignment's cells"),
+    ],
+)
+def test_what_cannot_be_marked_waits_for_a_person_and_says_why(raw, message, assignment):
+    found = grade(raw, assignment).verdict
+    assert found.status == UNGRADABLE
+    assert message in found.message
+    assert "score" not in found.to_json("x.ipynb")
+
+
+def test_figures_that_the_student_drew_later_are_kept_and_scripts_are_not(release, assignment):
+    nb = fill(release, RIGHT)
+    picture = nbformat.v4.new_output("display_data", {"image/png": "aGk=", "text/html": "<script>1</script>"})
+    next(cell for cell in nb.cells if cell.id == "experiment-beta").outputs = [picture]
+    outputs = next(cell for cell in grade(nbformat.writes(nb).encode(), assignment).notebook.cells if cell.id == "experiment-beta").outputs
+    assert [dict(output.data) for output in outputs] == [{"image/png": "aGk="}]

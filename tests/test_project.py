@@ -1,0 +1,327 @@
+"""What stands around the code: README, Makefile, environments, continuous integration."""
+
+import csv
+import os
+import pathlib
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_notebook
+
+from autograder.vae_swiss_roll import samples
+
+ROOT = pathlib.Path(__file__).parent.parent
+BIN = pathlib.Path(sys.executable).parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RELEASE = "notebooks/vae_swiss_roll/vae_swiss_roll.ipynb"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+# Where a package has another name on conda-forge.
+CONDA_NAMES = {"torch": "pytorch", "jupyter-client": "jupyter_client"}
+
+needs_sandbox = pytest.mark.skipif(shutil.which("bwrap") is None, reason="marking needs bubblewrap")
+
+
+def run(*command, cwd=ROOT, **variables):
+    """Runs a command as a user would from the environment, and not as a child of the `make` that runs these tests."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTEST"))}
+    env["PATH"] = os.pathsep.join([str(BIN), env["PATH"]])
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env={**env, **variables},
+        text=True,
+        encoding="utf-8",
+        input="",
+        capture_output=True,
+        timeout=300,
+    )
+
+
+def text_files():
+    """The files that belong to the repository, as (path, text)."""
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard")
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            yield name, (ROOT / name).read_text(encoding="utf-8", errors="replace")
+
+
+# --- the README's commands -------------------------------------------------------------------------------------------
+
+
+def readme_commands():
+    """The lines of the README's bash blocks, in order."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def is_a_target(target):
+    tried = run("make", "--dry-run", target)
+    assert tried.returncode == 0, tried.stderr
+
+
+def are_packages_we_depend_on(arguments):
+    if arguments == "--editable .":
+        return
+    known = {re.match(r"[\w-]+", requirement)[0] for requirement in PROJECT["dependencies"]}
+    assert set(arguments.split()) <= known
+
+
+def is_installed(program):
+    assert (BIN / program).exists()
+
+
+def is_a_file(path):
+    assert (ROOT / path).is_file()
+
+
+def is_the_environment(name):
+    assert name == ENVIRONMENT["name"]
+
+
+# What cannot run inside the tests (the network, a server, the tests themselves), and what is asked instead. Every other
+# command of the README is run, so a new one either works or needs a line here.
+NOT_RUN = {
+    r"make (\w+)": is_a_target,
+    r"(\.ci/run)": is_a_file,
+    r"pip install (.+)": are_packages_we_depend_on,
+    r"(jupyter) lab": is_installed,
+    r"conda env create --file (\S+)": is_a_file,
+    r"conda activate (\S+)": is_the_environment,
+}
+
+
+def rule(command):
+    """(what is asked instead of running `command`, its argument), or None for a command that is run."""
+    matches = [(asks, match[1]) for pattern, asks in NOT_RUN.items() if (match := re.fullmatch(pattern, command))]
+    return matches[0] if matches else None
+
+
+@pytest.mark.parametrize("command", [command for command in readme_commands() if rule(command)])
+def test_what_the_readme_only_names_is_there(command):
+    asks, argument = rule(command)
+    asks(argument)
+
+
+@needs_sandbox
+def test_all_other_commands_of_the_readme_run_in_order_and_mark_a_class(tmp_path):
+    """About 40 s on two cores: a course from `autograder doctor` to `nbgrader export`, with one submission."""
+    checkout, course = tmp_path / "checkout", tmp_path / "my-course"
+    (course / "source").mkdir(parents=True)
+    shutil.copytree(ROOT / "source", checkout / "source")
+    config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
+    settings = re.findall(r"^\| `(c\.GradeOutside\.\w+)` \|.*\| `(.+)` \|$", README, re.MULTILINE)
+    assert len(settings) == 3
+    lines = [f"{name} = {example}\n" for name, example in settings]
+    (checkout / "nbgrader_config.py").write_text(config + "".join(lines), encoding="utf-8")
+    submitted = course / "submitted/ada/vae_swiss_roll/vae_swiss_roll.ipynb"
+    submitted.parent.mkdir(parents=True)
+    _, wrong_scale = samples.students(nbformat.read(ROOT / RELEASE, as_version=4))["chloe"]
+    submitted.write_bytes(wrong_scale)
+
+    script = [command for command in readme_commands() if not rule(command)]
+    done = run("bash", "-euxo", "pipefail", "-c", "\n".join(script), cwd=checkout)
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    (row,) = csv.DictReader((course / "grades.csv").read_text(encoding="utf-8").splitlines())
+    assert (row["student_id"], float(row["score"])) == ("ada", 6.5)  # 8, less the 1.5 of the README's own setting
+    assert (course / "feedback/ada/vae_swiss_roll/vae_swiss_roll.html").exists()
+
+
+def test_the_readme_names_only_targets_of_the_makefile():
+    named = set(re.findall(r"`make (\w+)", README + (ROOT / "environment.yml").read_text(encoding="utf-8")))
+    assert {"demo", "test"} <= named
+    for target in named:
+        is_a_target(target)
+
+
+def test_the_class_in_the_readme_is_the_sample_class():
+    stories = {
+        name: story for name, (story, _) in samples.students(nbformat.read(ROOT / RELEASE, as_version=4)).items()
+    }
+    shown = re.findall(r"^│ (\w+) +│ (.+?) +│", README, re.MULTILINE)[1:]
+    assert len(shown) >= 5
+    assert set(shown) <= set(stories.items())
+
+
+# --- the Makefile and what runs it -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with the Makefile and what its stamp depends on."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def fake(folder, name, script):
+    """A program of that name in `folder`."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (folder / name).chmod(0o755)
+
+
+def test_make_test_lints_and_runs_pytest():
+    planned = run("make", "--dry-run", "test").stdout
+    for command in ("ruff check .", "ruff format --check .", "-m pytest"):
+        assert command in planned
+
+
+def test_make_installs_again_only_when_the_requirements_changed(checkout):
+    assert "pip install" in run("make", "--dry-run", "demo", cwd=checkout).stdout
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv/ready").touch()
+    assert "pip install" not in run("make", "--dry-run", "demo", cwd=checkout).stdout
+    os.utime(checkout / ".venv/ready", (0, 0))
+    assert "pip install" in run("make", "--dry-run", "demo", cwd=checkout).stdout
+
+
+def test_make_installs_torch_from_the_index_that_was_named(checkout):
+    planned = run("make", "--dry-run", "demo", "TORCH_INDEX=https://index.invalid/cpu", cwd=checkout).stdout
+    assert planned.index('--index-url "https://index.invalid/cpu" torch') < planned.index("--editable")
+
+
+def test_make_names_a_python_that_is_too_old(checkout):
+    fake(checkout, "python", 'test "$1" = --version && echo Python 3.9.1; exit 1')
+    made = run("make", "demo", "PYTHON=./python", cwd=checkout)
+    assert made.returncode != 0
+    assert "Python 3.11 or newer is needed; ./python is: Python 3.9.1" in made.stdout
+    assert "make demo PYTHON=python3.12" in made.stdout
+
+
+def test_make_says_how_to_install_bubblewrap_where_it_may_not(checkout):
+    fake(checkout / "bin", "id", "echo 1000")
+    made = run(shutil.which("make"), "sandbox", cwd=checkout, PATH=str(checkout / "bin"))
+    assert made.returncode == 0
+    assert "sudo apt-get install bubblewrap" in made.stdout
+
+
+def test_make_fetches_package_lists_before_it_gives_up_on_bubblewrap(checkout):
+    """As in a fresh container: root, and no package lists."""
+    programs = checkout / "bin"
+    fake(programs, "id", "echo 0")
+    fake(programs, "apt-get", 'echo "$1" >>log; case "$1" in update) echo >lists;; *) test -e lists;; esac')
+    made = run(shutil.which("make"), "sandbox", cwd=checkout, PATH=str(programs))
+    assert made.returncode == 0
+    assert made.stdout == "Installing bubblewrap with apt-get\n"
+    assert (checkout / "log").read_text().split() == ["install", "update", "install"]
+
+
+def test_ci_runs_make_test_unattended_and_passes_its_failure_on(tmp_path):
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    (tmp_path / "Makefile").write_text("test:\n\t@echo CI is $$CI; cat; exit 3\n", encoding="utf-8")
+    done = subprocess.run([tmp_path / ".ci/run"], cwd="/", text=True, input="typed", capture_output=True)
+    assert done.returncode != 0
+    assert done.stdout == "CI is true\n"
+
+
+def test_the_workflow_calls_ci_run_on_linux():
+    (job,) = [job for job in WORKFLOW["jobs"].values() if job["runs-on"] == "ubuntu-latest"]
+    assert ".ci/run" in [step.get("run") for step in job["steps"]]
+    assert "3.11" in job["strategy"]["matrix"]["python"]
+
+
+def test_the_workflow_runs_the_release_on_the_students_systems_without_our_package():
+    (job,) = [job for job in WORKFLOW["jobs"].values() if "os" in job["strategy"]["matrix"]]
+    assert set(job["strategy"]["matrix"]["os"]) == {"macos-latest", "windows-latest"}
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands == [
+        "python -m pip install torch numpy matplotlib tqdm nbclient ipykernel",
+        f"python tools/run_release.py {RELEASE}",
+    ]
+
+
+# --- the script that those systems run -------------------------------------------------------------------------------
+
+
+def test_the_release_runs_up_to_its_first_task_and_says_so():
+    done = run(sys.executable, "tools/run_release.py", RELEASE)
+    assert done.returncode == 0, done.stderr
+    assert "ran up to reparameterize and said: Task 1 is still to do" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [("x = 1", "ran to its end"), ("import no_such_package", "stopped at a cell without nbgrader metadata")],
+    ids=["runs to its end", "fails early"],
+)
+def test_a_release_that_does_not_stop_at_its_first_task_is_refused(tmp_path, source, sentence):
+    nbformat.write(new_notebook(cells=[new_code_cell(source)]), tmp_path / "other.ipynb")
+    main = runpy.run_path(str(ROOT / "tools/run_release.py"))["main"]
+    with pytest.raises(SystemExit, match=sentence):
+        main(tmp_path / "other.ipynb")
+
+
+# --- environments ----------------------------------------------------------------------------------------------------
+
+
+def requirements():
+    """name → range of each dependency in pyproject.toml, those of the tests included."""
+    listed = [
+        *PROJECT["dependencies"],
+        *(part for extra in PROJECT["optional-dependencies"].values() for part in extra),
+    ]
+    return dict(re.fullmatch(r"([\w.-]+)(.*)", requirement).groups() for requirement in listed)
+
+
+def test_ranges_in_pyproject_are_open():
+    for name, versions in requirements().items():
+        assert re.fullmatch(r">=[\d.]+", versions), f"{name}{versions}"
+
+
+def test_constraints_pin_torch():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert [line for line in pins if line.startswith("torch==")]
+    assert all(re.fullmatch(r"[\w.-]+==[\d.]+", line) for line in pins)
+    assert {line.split("==")[0] for line in pins} <= set(requirements())
+
+
+def test_the_conda_environment_is_that_of_pyproject():
+    expected = [
+        re.sub(r"^[\w-]+", lambda name: CONDA_NAMES.get(name[0], name[0]), line) for line in PROJECT["dependencies"]
+    ]
+    expected += [f"python{PROJECT['requires-python']}", "pip"]
+    packages = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]
+    assert sorted(packages) == sorted(expected)
+    assert [line for line in ENVIRONMENT["dependencies"] if isinstance(line, dict)] == [{"pip": ["-e ."]}]
+
+
+def test_the_changelog_knows_the_version():
+    assert f"\n## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+# --- all files -------------------------------------------------------------------------------------------------------
+
+HOSTS = ["pypi.org", "pythonhosted.org", "download.pytorch.org", "npmjs.org", "deb.debian.org", "anaconda.org"]
+# The sandbox's own /home/student is nobody's home.
+PATHS = r"/home/(?!student\b)\w+|/Users/\w+|C:\\+Users|/tmp/(?:ipykernel|pip)"
+
+
+def test_no_file_names_a_package_registry():
+    found = [
+        (name, host)
+        for name, text in text_files()
+        for host in HOSTS
+        if host in text and name != "tests/test_project.py"
+    ]
+    assert not found
+
+
+def test_no_file_names_a_path_of_somebodys_machine():
+    for name, text in text_files():
+        if name != "tests/test_project.py":
+            assert str(ROOT) not in text, f"{name} names this checkout's own path"
+            assert not (match := re.search(PATHS, text)), f"{name}: {match[0]}"

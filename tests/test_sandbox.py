@@ -1,0 +1,213 @@
+"""What a worker can and cannot do, asked from inside: code runs in its kernel by way of a `calls.py` that evaluates it."""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+
+import pytest
+
+from autograder.errors import SandboxError, TimedOut, WorkerDied
+from autograder.sandbox import bubblewrap
+from autograder.sandbox.limits import MIB, Limits
+
+CALLS = """
+def answer(header, tensors, namespace):
+    scope = {}
+    try:
+        exec(header["code"], scope)
+        return {"result": scope.get("result")}, {}
+    except BaseException as error:
+        return {"raised": f"{type(error).__name__}: {error}"}, {}
+"""
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory):
+    path = tmp_path_factory.mktemp("calls") / "calls.py"
+    path.write_text(CALLS)
+    return path
+
+
+@pytest.fixture(params=["start_warm", "start_cold"], scope="module")
+def start(request):
+    return getattr(bubblewrap, request.param)
+
+
+@pytest.fixture(scope="module")
+def inside(start, calls):
+    """`inside(code)` → what the code left in `result`, or the exception's text."""
+    worker = start(calls, Limits(disk_bytes=32 * MIB, file_bytes=16 * MIB, processes=64))
+
+    def run(code, seconds=20):
+        reply, _ = worker.channel.call({"code": textwrap.dedent(code)}, {}, seconds, "the code")
+        return reply.get("raised", reply.get("result"))
+
+    yield run
+    worker.kill()
+
+
+def test_no_file_of_the_project_or_the_course_is_in_sight(inside):
+    root = str(pathlib.Path(__file__).parent.parent)
+    seen = inside(f"""
+        import os, pathlib
+        result = [str(p) for p in pathlib.Path("/").rglob("*") if not str(p).startswith(("/proc", "/usr", "/sys"))
+                  and (p.name in ("gradebook.db", "reference.py", "nbgrader_config.py", "checks") or p.suffix == ".ipynb")
+                  and ({root!r} in str(p) and ".venv" not in str(p) or "autograder" in str(p))]
+        for path in ("../../../gradebook.db", {root!r} + "/source", {root!r} + "/autograder", {root!r} + "/gradebook.db"):
+            if os.path.exists(path):
+                result.append(path)
+    """)
+    assert seen == []
+
+
+def test_the_package_cannot_be_imported(inside):
+    assert inside("import sys\nresult = [name for name in sys.modules if name.startswith('autograder')]") == []
+    for name in ("autograder.grading", "autograder.vae_swiss_roll.reference", "autograder.errors"):
+        assert inside(f"import {name}").startswith("ModuleNotFoundError")
+
+
+def test_no_socket_reaches_anything(inside):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code = f"import socket\nsocket.create_connection(('127.0.0.1', {port}), timeout=2)\nresult = 'connected'"
+        assert "Connection refused" in inside(code)
+    assert "unreachable" in inside("import socket\nsocket.create_connection(('192.0.2.1', 80), timeout=2)")
+    assert inside("import socket\nresult = [name for _, name in socket.if_nameindex()]") == ["lo"]
+
+
+def test_no_privilege_is_left(inside):
+    status = inside("result = open('/proc/self/status').read()")
+    lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert {lines[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} <= {"0" * 16, "00000000000000c0"}
+    assert lines["CapEff"] == lines["CapPrm"] == "0" * 16
+    assert lines["NoNewPrivs"] == "1"
+    assert int(lines["Uid"].split()[0]) != 0
+
+
+def test_no_process_of_the_machine_is_in_sight(inside):
+    assert len(inside("import os\nresult = [n for n in os.listdir('/proc') if n.isdigit()]")) <= 4
+    assert inside(f"import os\nos.kill({os.getpid()}, 0)").startswith(("ProcessLookupError", "PermissionError"))
+
+
+def test_no_variable_of_the_grader_is_passed_on(inside, monkeypatch):
+    assert set(inside("import os\nresult = list(os.environ)")) & set(os.environ) <= {
+        "HOME", "PATH", "LANG", "PWD", "TERM", "TMPDIR", "PYTHONDONTWRITEBYTECODE", "MPLBACKEND", "OMP_NUM_THREADS",
+        "NBGRADER_EXECUTION", "PYDEVD_USE_FRAME_EVAL", "PYDEVD_DISABLE_FILE_VALIDATION", "PAGER", "GIT_PAGER", "CLICOLOR",
+        "CLICOLOR_FORCE", "FORCE_COLOR",
+    }  # fmt: skip
+
+
+def test_no_descriptor_of_the_grader_is_passed_on(inside):
+    links = inside("""
+        import os
+        result = [os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if n != "0" and os.path.exists(f"/proc/self/fd/{n}")]
+    """)
+    assert [link for link in links if link.startswith("/") and not link.startswith(("/dev", "/proc", "/tmp"))] == []
+
+
+def test_the_disk_is_small_private_and_the_rest_read_only(inside):
+    fill = "for n in range(9):\n    open(f'{folder}/{n}', 'wb').write(b'1' * 8 * 2**20)"
+    for folder in ("/home/student", "/tmp", "/dev/shm"):
+        assert "No space left" in inside(f"folder = {folder!r}\n{fill}")
+        inside(f"import glob, os\nfor path in glob.glob({folder!r} + '/[0-9]'):\n    os.unlink(path)")
+    for folder in ("/", "/usr", "/dev", "/etc", sys.prefix):
+        said = inside(f"open({folder!r} + '/PWNED', 'w')")
+        assert "Read-only" in said or "Permission denied" in said
+
+
+def test_a_file_larger_than_the_limit_is_refused(inside):
+    assert "File too large" in inside("import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nopen('x', 'wb').write(b'1' * 20 * 2**20)")
+    inside("import os\nos.unlink('x')")
+
+
+def test_memory_is_limited(inside):
+    assert inside("b = bytearray(5 * 2**30)").startswith("MemoryError")
+
+
+def test_processes_are_limited_and_end_with_the_sandbox(start, calls):
+    worker = start(calls, Limits(processes=40))
+    code = """
+        import os, time
+        result = 0
+        try:
+            while result < 200:
+                if os.fork() == 0:
+                    time.sleep(30)
+                    os._exit(0)
+                result += 1
+        except OSError:
+            pass
+    """
+    reply, _ = worker.channel.call({"code": textwrap.dedent(code)}, {}, 20, "forks")
+    assert 0 < reply["result"] < 45
+    inside = set(pathlib.Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split())
+    worker.kill()
+    assert not [pid for pid in {str(worker.pid), *inside} if pathlib.Path(f"/proc/{pid}").exists()]
+
+
+def test_a_call_that_never_ends_is_told_from_one_that_dies(start, calls):
+    for code, error in (("while True: pass", TimedOut), ("import os; os._exit(3)", WorkerDied)):
+        worker = start(calls, Limits())
+        with pytest.raises(error):
+            worker.channel.call({"code": code}, {}, 1, "the code")
+        worker.kill()
+
+
+def test_workers_share_nothing(start, calls):
+    first, second = start(calls, Limits()), start(calls, Limits())
+    try:
+        for code in ("open('/tmp/left', 'w')", "import torch\ntorch.left = 1", "import os\nos.environ['LEFT'] = '1'"):
+            first.channel.call({"code": code}, {}, 10, "the code")
+        code = "import os, torch\nresult = [os.path.exists('/tmp/left'), hasattr(torch, 'left'), 'LEFT' in os.environ]"
+        reply, _ = second.channel.call({"code": code}, {}, 10, "the code")
+        assert reply["result"] == [False, False, False]
+    finally:
+        first.kill()
+        second.kill()
+
+
+def test_without_bubblewrap_the_repair_is_named(calls, monkeypatch):
+    monkeypatch.setattr(bubblewrap.shutil, "which", lambda name: None)
+    with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
+        bubblewrap.start(calls)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_an_ordinary_user_gets_the_same_sandbox():
+    """In a mount namespace of its own, where /root lets the interpreter be reached, as a uid without any rights."""
+    folder = pathlib.Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
+    folder.chmod(0o755)
+    calls = folder / "calls.py"
+    calls.write_text(CALLS)
+    code = f"""
+        from autograder.sandbox import bubblewrap
+        for start in (bubblewrap.start_warm, bubblewrap.start_cold):
+            worker = start({str(calls)!r}, bubblewrap.Limits())
+            reply, _ = worker.channel.call({{"code": "result = open('/proc/self/status').read()"}}, {{}}, 10, "status")
+            assert "CapEff:\\t0000000000000000" in reply["result"] and "NoNewPrivs:\\t1" in reply["result"]
+            worker.kill()
+        print("same")
+    """
+    prefix = pathlib.Path(sys.base_prefix)
+    become = f"""
+        set -e
+        mkdir {folder}/base
+        mount --bind {prefix} {folder}/base
+        case {prefix} in /root/*) mount -t tmpfs -o mode=755 tmpfs /root; mkdir -p {prefix}; mount --bind {folder}/base {prefix};; esac
+        exec setpriv --reuid=12345 --regid=12345 --clear-groups env -i PATH=/usr/bin:/bin HOME=/tmp {sys.executable} -c "$CODE"
+    """
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", textwrap.dedent(become)],
+        env={"CODE": textwrap.dedent(code), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd="/tmp",
+    )
+    shutil.rmtree(folder)
+    assert done.stdout == "same\n", done.stderr
