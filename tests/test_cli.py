@@ -1,0 +1,134 @@
+"""The command line, as people call it."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from autograder.vae_swiss_roll.samples import sampler
+
+COMMAND = str(pathlib.Path(sys.executable).parent / "autograder")
+
+
+def run(*arguments, cwd=None, **variables):
+    environment = {**os.environ, "COLUMNS": "160", **variables}
+    return subprocess.run([COMMAND, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def files(submission, release, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("handed-in")
+    contents = {
+        "good": submission(),
+        "half": submission(vae_model=sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)")),
+        "untouched": nbformat.writes(release).encode(),
+        "cut": submission()[:3000],
+    }
+    for name, raw in contents.items():
+        (folder / f"{name}.ipynb").write_bytes(raw)
+    return folder
+
+
+def test_json_is_one_object_per_notebook_with_the_documented_keys(files):
+    done = run("check", "--json", files / "good.ipynb", files / "half.ipynb", files / "untouched.ipynb")
+    assert done.returncode == 0, done.stderr
+    good, half, untouched = (json.loads(line) for line in done.stdout.splitlines())
+    assert (good["status"], good["score"], good["max_score"]) == ("graded", 8.0, 8.0)
+    assert good["notebook"] == str(files / "good.ipynb")
+    assert good["sandbox"] == "bubblewrap"
+    assert half["cells"] == {
+        "reparameterize": {"score": 4.0, "max_score": 5.0},
+        "kl_divergence": {"score": 3.0, "max_score": 3.0},
+    }
+    (failed,) = [check for check in half["checks"] if check["outcome"] == "failed"]
+    assert set(failed) == {"id", "cell", "outcome", "points", "max_points", "message", "misconception", "device"}
+    assert (failed["id"], failed["misconception"], failed["device"]) == ("reparameterize.scale", "variance_as_std", None)
+    assert len(untouched["checks"]) == 9
+    assert untouched["score"] == 0
+
+
+def test_the_table_says_what_was_seen(files):
+    done = run("check", files / "half.ipynb")
+    assert done.returncode == 0
+    assert "4 of 5" in done.stdout
+    assert "7 of 8" in done.stdout
+    assert "scaled by the variance" in done.stdout
+
+
+def test_exit_code_1_when_something_could_not_be_graded_and_the_others_are(files):
+    done = run("check", "--json", files / "cut.ipynb", files / "missing.ipynb", files / "good.ipynb")
+    assert done.returncode == 1
+    cut, missing, good = (json.loads(line) for line in done.stdout.splitlines())
+    assert (cut["status"], missing["status"], good["score"]) == ("ungradable", "ungradable", 8.0)
+    assert "upload broke off" in cut["message"]
+    assert "No such file" in missing["message"]
+
+
+def test_exit_code_2_when_the_grader_itself_fails_and_nobody_is_marked(files, tmp_path):
+    done = run("check", "--json", files / "good.ipynb", PATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "nobody was marked" in done.stderr
+    assert "apt-get install bubblewrap" in " ".join(done.stderr.split())
+
+
+def test_an_unknown_sandbox_or_assignment_is_told_with_those_that_exist(files):
+    done = run("check", files / "good.ipynb", "--sandbox", "cardboard")
+    assert (done.returncode, "Known: bubblewrap" in done.stderr) == (2, True)
+    done = run("check", files / "good.ipynb", "--assignment", "gan")
+    assert (done.returncode, "vae_swiss_roll" in done.stderr) == (2, True)
+
+
+def test_release_outside_a_course_says_where_to_go(tmp_path):
+    done = run("release", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no nbgrader_config.py" in " ".join(done.stderr.split())
+
+
+def test_doctor_finds_this_machine_fit_and_names_the_repair_where_it_is_not(tmp_path):
+    done = run("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "works, as" in done.stdout
+    done = run("doctor", PATH=str(tmp_path))
+    assert done.returncode == 2
+    assert "apt-get install bubblewrap" in done.stdout
+
+
+def test_every_command_explains_itself():
+    overview = run("--help").stdout
+    for command in ("demo", "release", "check", "doctor"):
+        assert command in overview
+        done = run(command, "--help")
+        assert done.returncode == 0
+        assert len(done.stdout) > 200
+
+
+EXPECTED = {
+    "ada": (5, 3), "ben": (5, 3), "chloe": (4, 3), "dan": (3.5, 3), "eva": (5, 2), "finn": (4, 2), "gina": (0, 0),
+    "hugo": (4, 3), "iris": (5, 0), "jack": (None, None), "kim": (5, 3), "liam": (0, 0),
+}  # fmt: skip
+
+
+def test_the_demonstration_marks_its_class_and_every_file_it_names_is_there(tmp_path):
+    done = run("demo", "--output", tmp_path / "demo")
+    assert done.returncode == 0, done.stderr
+    for student, scores in EXPECTED.items():
+        row = next(line for line in done.stdout.splitlines() if f"│ {student} " in line)
+        for score, of in zip(scores, (5, 3), strict=True):
+            assert (f"{score:g} of {of}" if score is not None else "—") in row
+    paths = [line.split()[-1] for line in done.stdout.splitlines() if str(tmp_path) in line and "Mark the" not in line and "person" not in line]
+    assert len(paths) == 4
+    assert all(pathlib.Path(path).exists() for path in paths)
+    assert len(list((tmp_path / "demo" / "feedback").rglob("*.html"))) == len(EXPECTED)
+    assert not list(tmp_path.rglob("PWNED*"))
+
+
+def test_the_demonstration_does_not_remove_a_folder_that_it_did_not_make(tmp_path):
+    (tmp_path / "thesis.tex").write_text("chapter 1")
+    done = run("demo", "--output", tmp_path)
+    assert done.returncode == 2
+    assert (tmp_path / "thesis.tex").exists()

@@ -1,0 +1,164 @@
+"""nbgrader's own commands, in a fresh clone: the release is there, the gradebook is not."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from nbgrader.api import Gradebook
+
+from autograder.course.fill import cell, fill
+from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
+from tests.conftest import ROOT
+
+NAME = "vae_swiss_roll"
+HALF = sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)")
+
+
+def nbgrader(course, *arguments):
+    """Runs an nbgrader command in the course folder; its output."""
+    path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["nbgrader", *arguments],
+        cwd=course,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def hand_in(course, student, raw):
+    path = course / "submitted" / student / NAME / f"{NAME}.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(raw)
+
+
+def grades(course, student):
+    """name → (automatic score, needs a person) as the gradebook has it."""
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        submission = gradebook.find_submission_notebook(NAME, NAME, student)
+        return {grade.name: (grade.auto_score, grade.needs_manual_grade) for grade in submission.grades}
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A marked class in a clone: one good, one half right with figures and answers, one untouched, one broken file."""
+    root = tmp_path_factory.mktemp("clone")
+    for part in ("source", "notebooks"):
+        shutil.copytree(ROOT / part, root / part)
+    shutil.copy(ROOT / "nbgrader_config.py", root)
+    released = nbformat.read(root / "notebooks" / NAME / f"{NAME}.ipynb", as_version=4)
+    assert "Skipping" not in nbgrader(root, "generate_assignment", NAME)
+    hand_in(root, "good", nbformat.writes(fill(released, RIGHT)).encode())
+    half = fill(released, {**RIGHT, **WRITTEN, "vae_model": HALF})
+    figure = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo=", "text/html": "<script>alert(1)</script>"})
+    cell(half, "experiment_beta").outputs = [figure]
+    hand_in(root, "half", nbformat.writes(half).encode())
+    hand_in(root, "untouched", nbformat.writes(released).encode())
+    hand_in(root, "broken", b'{"cells": [{"cell_type"')
+    nbgrader(root, "autograde", NAME)
+    nbgrader(root, "generate_feedback", NAME)
+    nbgrader(root, "export")
+    return root
+
+
+def test_partial_credit_and_open_answers_are_in_the_gradebook(course):
+    assert grades(course, "good") == {
+        "reparameterize": (5, False),
+        "kl_divergence": (3, False),
+        "reflection_trick": (0, False),
+        "reflection_dynamics": (0, False),
+        "reflection_beta": (0, False),
+    }
+    half = grades(course, "half")
+    assert half["reparameterize"] == (4, False)
+    assert all(half[answer] == (None, True) for answer in ("reflection_trick", "reflection_dynamics", "reflection_beta"))
+    assert {score for score, _ in grades(course, "untouched").values()} == {0}
+
+
+def test_what_cannot_be_read_waits_for_a_person_and_stops_nobody(course):
+    assert set(grades(course, "broken").values()) == {(None, True)}
+    page = (course / "feedback" / "broken" / NAME / f"{NAME}.html").read_text()
+    assert "could not be marked" in page
+
+
+def test_the_exported_grades_are_those_of_the_gradebook(course):
+    rows = [line.split(",") for line in (course / "grades.csv").read_text().splitlines()]
+    score, student = rows[0].index("score"), rows[0].index("student_id")
+    found = {row[student]: float(row[score]) for row in rows[1:]}
+    assert found == {"good": 8, "half": 7, "untouched": 0, "broken": 0}
+
+
+def test_feedback_shows_a_sentence_per_check_and_nothing_hidden(course):
+    page = (course / "feedback" / "half" / NAME / f"{NAME}.html").read_text()
+    assert "scaled by the standard deviation (0 of 1)" in page
+    assert "Your noise is scaled by the variance" in page
+    for secret in ("HIDDEN TESTS", "autograder.stock", "Marking scheme", "Model answer", "alert(1)"):
+        assert secret not in page
+    assert not list((course / "feedback" / "half").rglob("*.py"))
+
+
+def test_the_copy_for_the_person_who_marks_shows_scheme_and_figures(course):
+    marked = nbformat.read(course / "autograded" / "half" / NAME / f"{NAME}.ipynb", as_version=4)
+    for grade_id in WRITTEN:
+        answer = cell(marked, grade_id)
+        scheme = marked.cells[marked.cells.index(answer) - 1]
+        assert "**Marking scheme" in scheme.source
+        assert "**Model answer" in scheme.source
+        assert answer.source == WRITTEN[grade_id]
+    assert cell(marked, "experiment_beta").outputs[0].data == {"image/png": "iVBORw0KGgo="}
+
+
+def test_marking_again_changes_nothing(course):
+    before = grades(course, "half")
+    nbgrader(course, "autograde", NAME, "--student", "half", "--force")
+    assert grades(course, "half") == before
+
+
+def test_a_stock_nbgrader_gives_an_honest_submission_the_same_marks_and_says_that_it_is_less_secure(tmp_path):
+    shutil.copytree(ROOT / "source", tmp_path / "source")
+    (tmp_path / "nbgrader_config.py").write_text('c = get_config()\nc.CourseDirectory.course_id = "stock"\n')
+    nbgrader(tmp_path, "generate_assignment", NAME)
+    released = nbformat.read(tmp_path / "release" / NAME / f"{NAME}.ipynb", as_version=4)
+    noisy = HALF.replace("    return", "    import os, warnings\n    warnings.warn('a warning')\n    os.write(2, b'a line')\n    return")
+    marked = fill(released, {**RIGHT, "vae_model": noisy})
+    # What follows the test cells takes stock nbgrader a minute and has no part in the mark.
+    keep = marked.cells.index(cell(marked, "kl_divergence"))
+    marked.cells = [c for i, c in enumerate(marked.cells) if i <= keep or "nbgrader" in c.metadata]
+    hand_in(tmp_path, "half", nbformat.writes(marked).encode())
+    hand_in(tmp_path, "untouched", nbformat.writes(nbformat.v4.new_notebook(cells=[
+        c for c in released.cells if "nbgrader" in c.metadata or c.id in ("set-up-code", "drawing-helpers-code", "data-code")
+    ], metadata=released.metadata)).encode())  # fmt: skip
+    nbgrader(tmp_path, "autograde", NAME)
+    assert grades(tmp_path, "half")["reparameterize"][0] == 4
+    assert grades(tmp_path, "half")["kl_divergence"][0] == 3
+    assert grades(tmp_path, "untouched")["reparameterize"][0] == 0
+    assert grades(tmp_path, "untouched")["kl_divergence"][0] == 0
+    text = json.dumps(nbformat.read(tmp_path / "autograded" / "half" / NAME / f"{NAME}.ipynb", as_version=4))
+    assert "ran inside the notebook's own kernel" in text
+
+
+def test_other_assignments_of_the_course_are_marked_as_stock_nbgrader_does(tmp_path):
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    test = nbformat.v4.new_code_cell("assert answer == 42")
+    test.metadata["nbgrader"] = {
+        "grade": True, "grade_id": "t", "locked": True, "points": 2, "schema_version": 3, "solution": False, "task": False,
+    }  # fmt: skip
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("answer = 42"), test])
+    nb.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path = tmp_path / "source" / "other" / "other.ipynb"
+    path.parent.mkdir(parents=True)
+    nbformat.write(nb, path)
+    nbgrader(tmp_path, "generate_assignment", "other")
+    (tmp_path / "submitted" / "ann").mkdir(parents=True)
+    shutil.copytree(tmp_path / "notebooks" / "other", tmp_path / "submitted" / "ann" / "other")
+    nbgrader(tmp_path, "autograde", "other")
+    with Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
+        assert gradebook.find_submission("other", "ann").score == 2
