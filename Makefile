@@ -43,9 +43,8 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Without tqdm's bars, which differ from run to run.
 lesson: .venv/ready
-	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(LESSON)
+	$(BIN)/python tools/run_lesson.py $(LESSON)
 
 release: .venv/ready
 	$(BIN)/autograder release

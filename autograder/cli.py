@@ -41,7 +41,9 @@ def main():
 
 @app.command()
 def demo(
-    output: Annotated[pathlib.Path, typer.Option(help="Course folder to make; made anew each time.")] = pathlib.Path("build/demo"),
+    output: Annotated[pathlib.Path, typer.Option(help="Course folder to make; made anew each time.")] = pathlib.Path(
+        "build/demo"
+    ),
     assignment: Name = DEFAULT,
 ):
     """The main job on a sample class: release, marking through nbgrader, feedback pages, grades."""
@@ -62,7 +64,9 @@ def demo(
         ("feedback pages", made.feedback),
     ]:
         out.print(f"{what:>16}  {path}", soft_wrap=True)
-    out.print(f"\nMarked {len(made.rows)} submissions in {time.monotonic() - started:.0f} s. “—” could not be marked and waits for a")
+    out.print(
+        f"\nMarked {len(made.rows)} submissions in {time.monotonic() - started:.0f} s. “—” could not be marked and waits for a"
+    )
     out.print(f"person. Mark the written answers with formgrader: `cd {output}` and `jupyter lab`.", soft_wrap=True)
 
 

@@ -1,17 +1,17 @@
 """Whose failure it is.
 
-    AutograderError
-      SubmissionError      the student's code or file; costs the points that it broke, nothing else
-        Raised             a call ended in an exception
-        TimedOut           a call or a cell did not end in time
-        WorkerDied         the kernel ended in the middle of a call or a cell
-        BadReply           what came back is not a reply
-        NotCallable        the function is not there
-      Ungradable           there is nothing to mark: not a notebook, or none of the assignment's cells
-      GraderError          ours; nobody is marked and the run stops, exit code 2
-        SandboxError       the worker cannot be started on this machine
-        ChecksError        the hidden checks could not be run, or one of them failed by itself
-        CourseError        the course folder is not what it should be
+AutograderError
+  SubmissionError      the student's code or file; costs the points that it broke, nothing else
+    Raised             a call ended in an exception
+    TimedOut           a call or a cell did not end in time
+    WorkerDied         the kernel ended in the middle of a call or a cell
+    BadReply           what came back is not a reply
+    NotCallable        the function is not there
+  Ungradable           there is nothing to mark: not a notebook, or none of the assignment's cells
+  GraderError          ours; nobody is marked and the run stops, exit code 2
+    SandboxError       the worker cannot be started on this machine
+    ChecksError        the hidden checks could not be run, or one of them failed by itself
+    CourseError        the course folder is not what it should be
 """
 
 

@@ -71,9 +71,7 @@ def placeholder(assignment, message):
     """The notebook that stands for a file nobody can read, so that a person finds it in formgrader."""
     empty = notebooks.read(b'{"cells": [], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}')
     empty.cells = [
-        notebooks.blank(cell)
-        for cell in assignment.master.cells
-        if cell.metadata.get("nbgrader", {}).get("grade_id")
+        notebooks.blank(cell) for cell in assignment.master.cells if cell.metadata.get("nbgrader", {}).get("grade_id")
     ]
     nb, _ = notebooks.repair(empty, assignment.master)
     nb.cells.insert(0, new_markdown_cell(f"**This submission could not be marked.** {message}"))

@@ -16,7 +16,9 @@ COMMAND = str(pathlib.Path(sys.executable).parent / "autograder")
 
 def run(*arguments, cwd=None, **variables):
     environment = {**os.environ, "COLUMNS": "160", **variables}
-    return subprocess.run([COMMAND, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,11 @@ def test_json_is_one_object_per_notebook_with_the_documented_keys(files):
     }
     (failed,) = [check for check in half["checks"] if check["outcome"] == "failed"]
     assert set(failed) == {"id", "cell", "outcome", "points", "max_points", "message", "misconception", "device"}
-    assert (failed["id"], failed["misconception"], failed["device"]) == ("reparameterize.scale", "variance_as_std", None)
+    assert (failed["id"], failed["misconception"], failed["device"]) == (
+        "reparameterize.scale",
+        "variance_as_std",
+        None,
+    )
     assert len(untouched["checks"]) == 9
     assert untouched["score"] == 0
 
@@ -120,7 +126,11 @@ def test_the_demonstration_marks_its_class_and_every_file_it_names_is_there(tmp_
         row = next(line for line in done.stdout.splitlines() if f"│ {student} " in line)
         for score, of in zip(scores, (5, 3), strict=True):
             assert (f"{score:g} of {of}" if score is not None else "—") in row
-    paths = [line.split()[-1] for line in done.stdout.splitlines() if str(tmp_path) in line and "Mark the" not in line and "person" not in line]
+    paths = [
+        line.split()[-1]
+        for line in done.stdout.splitlines()
+        if str(tmp_path) in line and "Mark the" not in line and "person" not in line
+    ]
     assert len(paths) == 4
     assert all(pathlib.Path(path).exists() for path in paths)
     assert len(list((tmp_path / "demo" / "feedback").rglob("*.html"))) == len(EXPECTED)

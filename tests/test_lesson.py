@@ -28,7 +28,12 @@ CELLS = {
 
 def test_the_cells_and_points_are_those_that_submissions_rely_on(assignment):
     found = {
-        c.metadata.nbgrader.grade_id: (c.cell_type, c.metadata.nbgrader.grade, c.metadata.nbgrader.solution, c.metadata.nbgrader.get("points"))
+        c.metadata.nbgrader.grade_id: (
+            c.cell_type,
+            c.metadata.nbgrader.grade,
+            c.metadata.nbgrader.solution,
+            c.metadata.nbgrader.get("points"),
+        )
         for c in assignment.master.cells
         if "nbgrader" in c.metadata and not c.metadata.nbgrader.grade_id.startswith("question_")
     }
@@ -72,7 +77,9 @@ def test_the_proof_sees_each_kind_of_leak(grade_id, source, release, assignment)
 
 def test_the_proof_sees_leaks_in_metadata_outputs_and_attachments(release, assignment):
     line = "std = torch.exp(logvar / 2)  # σ, from log σ²"
-    private = next(part for part in cell(assignment.master, "vae_loss").source.split("\n") if "logvar" in part and "torch" in part)
+    private = next(
+        part for part in cell(assignment.master, "vae_loss").source.split("\n") if "logvar" in part and "torch" in part
+    )
     for change in (
         lambda nb: nb.metadata.update(note=private.strip()),
         lambda nb: cell(nb, "vae_loss").outputs.append(nbformat.v4.new_output("stream", text=line)),
@@ -114,7 +121,11 @@ def lesson(assignment):
     """The names that the master's cells before the training define."""
     namespace = {"__name__": "lesson"}
     for c in assignment.master.cells:
-        if c.cell_type == "code" and "display-only" not in c.metadata.get("tags", []) and not c.metadata.get("nbgrader", {}).get("grade"):
+        if (
+            c.cell_type == "code"
+            and "display-only" not in c.metadata.get("tags", [])
+            and not c.metadata.get("nbgrader", {}).get("grade")
+        ):
             tree = ast.parse(c.source)
             tree.body = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))]
             exec(compile(tree, c.id, "exec"), namespace)
@@ -180,7 +191,13 @@ def visible_checks(release, grade_id, capsys, **answers):
     nb = fill(release, {**RIGHT, **answers})
     namespace = {"__name__": "notebook"}
     for c in nb.cells:
-        if c.cell_type == "code" and c.id in ("set-up-code", "drawing-helpers-code", "data-code", "vae-model", "vae-loss"):
+        if c.cell_type == "code" and c.id in (
+            "set-up-code",
+            "drawing-helpers-code",
+            "data-code",
+            "vae-model",
+            "vae-loss",
+        ):
             exec(c.source, namespace)
     capsys.readouterr()
     try:
@@ -205,7 +222,11 @@ def test_visible_checks_accept_right_answers(release, capsys):
         ("reparameterize", {"vae_model": sampler("return mu[:1]")}, "shape"),
         ("reparameterize", {"vae_model": sampler("return mu")}, "same"),
         ("reparameterize", {"vae_model": sampler("return torch.normal(mu, torch.exp(0.5 * logvar))")}, "gradient"),
-        ("reparameterize", {"vae_model": sampler("raise NotImplementedError('Task 1 is still to do')")}, "Task 1 is still to do"),
+        (
+            "reparameterize",
+            {"vae_model": sampler("raise NotImplementedError('Task 1 is still to do')")},
+            "Task 1 is still to do",
+        ),
         ("kl_divergence", {"vae_loss": loss("(1 + logvar - mu.pow(2) - logvar.exp())")}, "must be one number"),
         ("kl_divergence", {"vae_loss": loss("0.5 * torch.mean(1 + logvar - mu.pow(2) - logvar.exp())")}, "prior"),
     ],
@@ -224,7 +245,10 @@ def test_visible_checks_do_not_raise_while_nbgrader_autogrades(release, capsys, 
 
 
 def test_answers_that_earn_full_visible_marks_never_print_to_stderr(release, capsys):
-    noisy = sampler("import sys, warnings\nwarnings.warn('x')\nprint('x', file=sys.stderr)\n" + "return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)")
+    noisy = sampler(
+        "import sys, warnings\nwarnings.warn('x')\nprint('x', file=sys.stderr)\n"
+        + "return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)"
+    )
     nb_out, error = visible_checks(release, "reparameterize", capsys, vae_model=noisy)
     assert error is None
     assert capsys.readouterr().err == ""

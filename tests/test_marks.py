@@ -108,7 +108,10 @@ def test_a_cell_that_ends_when_interrupted_costs_nothing(release, assignment):
         (b"\xff\xfe\x00broken", "not text in UTF-8"),
         (b'{"cells": [', "upload broke off"),
         (b"[1, 2]", "has no cells"),
-        (b'{"cells": [{"cell_type": "code", "source": "1"}], "nbformat": 4, "metadata": {}}', "None of the assignment's cells"),
+        (
+            b'{"cells": [{"cell_type": "code", "source": "1"}], "nbformat": 4, "metadata": {}}',
+            "None of the assignment's cells",
+        ),
     ],
 )
 def test_what_cannot_be_marked_waits_for_a_person_and_says_why(raw, message, assignment):
@@ -122,5 +125,7 @@ def test_figures_that_the_student_drew_later_are_kept_and_scripts_are_not(releas
     nb = fill(release, RIGHT)
     picture = nbformat.v4.new_output("display_data", {"image/png": "aGk=", "text/html": "<script>1</script>"})
     next(cell for cell in nb.cells if cell.id == "experiment-beta").outputs = [picture]
-    outputs = next(cell for cell in grade(nbformat.writes(nb).encode(), assignment).notebook.cells if cell.id == "experiment-beta").outputs
+    outputs = next(
+        cell for cell in grade(nbformat.writes(nb).encode(), assignment).notebook.cells if cell.id == "experiment-beta"
+    ).outputs
     assert [dict(output.data) for output in outputs] == [{"image/png": "aGk="}]

@@ -127,7 +127,9 @@ def test_a_stock_nbgrader_gives_an_honest_submission_the_same_marks_and_says_tha
     (tmp_path / "nbgrader_config.py").write_text('c = get_config()\nc.CourseDirectory.course_id = "stock"\n')
     nbgrader(tmp_path, "generate_assignment", NAME)
     released = nbformat.read(tmp_path / "release" / NAME / f"{NAME}.ipynb", as_version=4)
-    noisy = HALF.replace("    return", "    import os, warnings\n    warnings.warn('a warning')\n    os.write(2, b'a line')\n    return")
+    noisy = HALF.replace(
+        "    return", "    import os, warnings\n    warnings.warn('a warning')\n    os.write(2, b'a line')\n    return"
+    )
     marked = fill(released, {**RIGHT, "vae_model": noisy})
     # What follows the test cells takes stock nbgrader a minute and has no part in the mark.
     keep = marked.cells.index(cell(marked, "kl_divergence"))

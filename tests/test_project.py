@@ -155,9 +155,7 @@ def test_the_readme_names_only_targets_of_the_makefile():
 
 
 def test_the_class_in_the_readme_is_the_sample_class():
-    stories = {
-        name: story for name, (story, _) in samples.students(nbformat.read(ROOT / RELEASE, as_version=4)).items()
-    }
+    stories = {name: story for name, (story, _) in samples.students(nbformat.read(ROOT / RELEASE, as_version=4)).items()}
     shown = re.findall(r"^│ (\w+) +│ (.+?) +│", README, re.MULTILINE)[1:]
     assert len(shown) >= 5
     assert set(shown) <= set(stories.items())
@@ -253,7 +251,7 @@ def test_the_workflow_runs_the_release_on_the_students_systems_without_our_packa
     ]
 
 
-# --- the script that those systems run -------------------------------------------------------------------------------
+# --- the scripts in tools/ -------------------------------------------------------------------------------------------
 
 
 def test_the_release_runs_up_to_its_first_task_and_says_so():
@@ -275,6 +273,21 @@ def test_a_release_that_does_not_stop_at_its_first_task_is_refused(tmp_path, sou
     main = runpy.run_path(str(ROOT / "tools/run_release.py"))["main"]
     with pytest.raises(SystemExit, match=sentence):
         main(tmp_path / "other.ipynb")
+
+
+def test_make_lesson_keeps_outputs_and_drops_what_differs_on_every_run(tmp_path):
+    cells = [
+        new_code_cell("from tqdm import tqdm\nprint('a')\nfor _ in tqdm(range(2)): pass\nprint('b')"),
+        new_code_cell("import sys\nprint('trouble', file=sys.stderr)"),
+    ]
+    path = tmp_path / "lesson.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata={"language_info": {"name": "python"}}), path)
+    runpy.run_path(str(ROOT / "tools/run_lesson.py"))["main"](path)
+    lesson = nbformat.read(path, as_version=4)
+    outputs = [[(output["name"], output["text"]) for output in cell.outputs] for cell in lesson.cells]
+    assert outputs == [[("stdout", "a\nb\n")], [("stderr", "trouble\n")]]
+    assert lesson.metadata == {"language_info": {"name": "python"}}
+    assert not any("execution" in cell.metadata for cell in lesson.cells)
 
 
 # --- environments ----------------------------------------------------------------------------------------------------
@@ -303,9 +316,7 @@ def test_constraints_pin_torch():
 
 
 def test_the_conda_environment_is_that_of_pyproject():
-    expected = [
-        re.sub(r"^[\w-]+", lambda name: CONDA_NAMES.get(name[0], name[0]), line) for line in PROJECT["dependencies"]
-    ]
+    expected = [re.sub(r"^[\w-]+", lambda name: CONDA_NAMES.get(name[0], name[0]), line) for line in PROJECT["dependencies"]]
     expected += [f"python{PROJECT['requires-python']}", "pip"]
     packages = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]
     assert sorted(packages) == sorted(expected)
@@ -324,12 +335,7 @@ PATHS = r"/home/(?!student\b)\w+|/Users/\w+|C:\\+Users|/tmp/(?:ipykernel|pip)"
 
 
 def test_no_file_names_a_package_registry():
-    found = [
-        (name, host)
-        for name, text in text_files()
-        for host in HOSTS
-        if host in text and name != "tests/test_project.py"
-    ]
+    found = [(name, host) for name, text in text_files() for host in HOSTS if host in text and name != "tests/test_project.py"]
     assert not found
 
 

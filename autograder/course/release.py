@@ -10,7 +10,15 @@ from autograder.course.fill import cell
 from autograder.grading.notebook import BEGIN_HIDDEN, visible
 
 # What no release may contain, wherever in the file it stands.
-MARKS = ("BEGIN SOLUTION", "END SOLUTION", BEGIN_HIDDEN, "END HIDDEN TESTS", "Marking scheme", "Model answer", "autograder")
+MARKS = (
+    "BEGIN SOLUTION",
+    "END SOLUTION",
+    BEGIN_HIDDEN,
+    "END HIDDEN TESTS",
+    "Marking scheme",
+    "Model answer",
+    "autograder",
+)
 LONG = 25  # characters: a line of a solution that is shorter may well stand elsewhere
 
 

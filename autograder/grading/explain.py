@@ -16,14 +16,34 @@ KNOWN = [
     ("TypeError", r"unexpected keyword argument '(\w+)'", "`{0}` is not an argument of the function that is called"),
     ("TypeError", r"missing \d+ required positional argument", "a call lacks an argument"),
     ("TypeError", r"takes \d+ positional arguments? but \d+", "a call has too many arguments"),
-    ("TypeError", r"only integer tensors|only one element tensors", "a function for single numbers is applied to a tensor"),
-    ("RuntimeError", r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)", "sizes {0} and {1} do not fit"),
+    (
+        "TypeError",
+        r"only integer tensors|only one element tensors",
+        "a function for single numbers is applied to a tensor",
+    ),
+    (
+        "RuntimeError",
+        r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)",
+        "sizes {0} and {1} do not fit",
+    ),
     ("RuntimeError", r"a leaf Variable that requires grad", "an input is changed in place"),
     ("RuntimeError", r"modified by an inplace operation", "a tensor that autograd still needs is changed in place"),
-    ("RuntimeError", r"backward through the graph a second time", "`backward` runs inside the function; the training loop calls it"),
-    ("RuntimeError", r"Can't call numpy\(\) on Tensor that requires grad", "numpy is used on a tensor that carries a gradient"),
+    (
+        "RuntimeError",
+        r"backward through the graph a second time",
+        "`backward` runs inside the function; the training loop calls it",
+    ),
+    (
+        "RuntimeError",
+        r"Can't call numpy\(\) on Tensor that requires grad",
+        "numpy is used on a tensor that carries a gradient",
+    ),
     ("ValueError", r"Expected parameter (\w+)", "the parameter `{0}` of a distribution is not valid, negative perhaps"),
-    ("ValueError", r"only one element tensors can be converted", "a function for single numbers is applied to a tensor"),
+    (
+        "ValueError",
+        r"only one element tensors can be converted",
+        "a function for single numbers is applied to a tensor",
+    ),
     ("RuntimeError", r"Boolean value of Tensor", "a whole tensor is used as a yes or no"),
 ]
 
@@ -37,7 +57,11 @@ def explain(error, source):
     if isinstance(error, NotCallable):
         return f"The notebook does not define `{error.name}`, or the cell that does so failed.", None, None
     if isinstance(error, TimedOut):
-        return f"`{error.what}` did not return within {error.limit:g} seconds: look for a loop that never ends.", None, None
+        return (
+            f"`{error.what}` did not return within {error.limit:g} seconds: look for a loop that never ends.",
+            None,
+            None,
+        )
     if isinstance(error, WorkerDied):
         return (
             f"Python itself ended while `{error.what}` was running: it used too much memory, called `exit`, or recursed "
@@ -66,7 +90,7 @@ def raised(error, source):
     kind = f"`{error.kind}`" if error.kind else "an exception of your own"
     for name, pattern, sentence in KNOWN:
         match = re.search(pattern, error.text[:2000]) if error.kind == name else None
-        if match and all(word.isdigit() and len(word) <= 6 or word_in(word, source) for word in match.groups()):
+        if match and all((word.isdigit() and len(word) <= 6) or word_in(word, source) for word in match.groups()):
             return f"The call raised {kind}{where}: {sentence.format(*match.groups())}.", None, None
     return f"The call raised {kind}{where}. Run the cell's visible checks and follow the traceback.", None, None
 

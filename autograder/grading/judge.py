@@ -29,7 +29,14 @@ def judge(assignment, student, source, cells=None, points=None):
     plugin = Collector(student, source, assignment.functions, points or {})
     files = [str(path) for path in assignment.checks(cells)]
     options = ["--disable-plugin-autoload", "--capture=no", "--assert=plain", "--import-mode=importlib", "--noconftest"]
-    options += ["-c", os.devnull, "--rootdir", str(assignment.folder), *(part for name in QUIET for part in ("-p", f"no:{name}"))]
+    # pytest names modules by their path below rootdir and keeps them: two assignments' checks must not share a name.
+    options += [
+        "-c",
+        os.devnull,
+        "--rootdir",
+        assignment.folder.anchor,
+        *(part for name in QUIET for part in ("-p", f"no:{name}")),
+    ]
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         status = pytest.main([*options, *files], plugins=[plugin])
@@ -89,7 +96,12 @@ class Collector:
 
     def _lost(self, id, sentence, misconception=None, device=None):
         return CheckResult(
-            **self.expected[id], outcome=FAILED, points=0.0, message=sentence, misconception=misconception, device=device
+            **self.expected[id],
+            outcome=FAILED,
+            points=0.0,
+            message=sentence,
+            misconception=misconception,
+            device=device,
         )
 
     def not_run(self, id):

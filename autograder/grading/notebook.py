@@ -38,12 +38,11 @@ def read(raw):
         raise Ungradable("The file is JSON, but not a notebook: it has no cells.")
     try:
         nb = nbformat.convert(nbformat.from_dict(data), 4) if data.get("nbformat") != 4 else nbformat.from_dict(data)
-        cells = [normal(cell) for cell in nb.cells]
+        cells = [cell for cell in map(normal, nb.cells) if cell is not None]
     except Exception as error:  # nbformat's converters assume a valid notebook and raise whatever they meet
         raise Ungradable(f"The notebook's structure cannot be understood ({type(error).__name__}).") from error
-    if not isinstance(nb.get("metadata"), dict):
-        nb.metadata = {}
-    return nbformat.v4.new_notebook(cells=[cell for cell in cells if cell is not None])
+    unique_ids(cells)
+    return nbformat.v4.new_notebook(cells=cells)
 
 
 def short(error):
@@ -97,7 +96,7 @@ def repair(nb, master):
             notes.append(f"The cell `{grade_id}` was missing and was put back.")
         restore(found[grade_id], original, notes)
         previous = found[grade_id]
-    unique_ids(nb)
+    unique_ids(nb.cells)
     nb.metadata = copy.deepcopy(master.metadata)
     return nb, notes
 
@@ -166,9 +165,9 @@ def restore(cell, original, notes):
         cell.source = original.source
 
 
-def unique_ids(nb):
+def unique_ids(cells):
     seen = set()
-    for cell in nb.cells:
+    for cell in cells:
         if cell.id in seen:
             cell.id = new_code_cell().id
         seen.add(cell.id)

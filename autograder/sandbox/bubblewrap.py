@@ -183,7 +183,7 @@ def launch(options, command, descriptors, stdout=False):
         )
     finally:
         os.close(info_write)
-    with open(info_read, "rb") as info:
+    with os.fdopen(info_read, "rb") as info:
         text = info.read()
     if not text:
         raise SandboxError(f"bubblewrap could not make a sandbox: {said_by(process)}. `autograder doctor` says what to do.")
@@ -307,7 +307,7 @@ def system():
     for folder in ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin"):
         path = pathlib.Path(folder)
         if path.is_symlink():
-            result += ["--symlink", os.readlink(path), folder]
+            result += ["--symlink", str(path.readlink()), folder]
         elif path.is_dir():
             result += ["--ro-bind", folder, folder]
     for file in ("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives", "/etc/fonts"):

@@ -22,6 +22,7 @@ and nothing else of the package.
 import asyncio
 import importlib
 import os
+import pathlib
 import resource
 import socket
 import sys
@@ -31,7 +32,7 @@ CHANNEL = 3
 
 def main():
     channel = socket.socket(fileno=CHANNEL)
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    sys.path.insert(0, str(pathlib.Path(__file__).parent))
     # Threads of the numeric libraries are counted against the process limit, so their number is set before they start.
     config = read_config(channel)
     confine(config)

@@ -62,17 +62,7 @@ def load(name, path):
 
 def import_what_a_kernel_needs():
     """Everything that a kernel or the lesson would import after the fork, at the price of memory that all forks share."""
-    import IPython.core.completer
-    import ipykernel.debugger
-    import ipykernel.ipkernel
-    import ipykernel.kernelapp
-    import ipykernel.zmqshell
-    import matplotlib.font_manager
-    import matplotlib.pyplot
-    import matplotlib_inline.backend_inline
     import psutil
-    import torch.distributions
-    import torch.utils.data
     import tqdm  # noqa: F401
 
     psutil.net_if_addrs()

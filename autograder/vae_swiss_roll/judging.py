@@ -71,11 +71,13 @@ def standard_normal(e):
     s = (e - mean) / math.sqrt(float((e**2).mean()) - mean**2)
     if repeats(e):
         raise NotEarned(
-            "The noise is the same on every call: draw it anew each time, from a generator that goes on.", "noise_not_fresh"
+            "The noise is the same on every call: draw it anew each time, from a generator that goes on.",
+            "noise_not_fresh",
         )
     if bool((e == e[:, :1, :1]).all()):
         raise NotEarned(
-            "One number is drawn and used for the whole batch: each entry of z needs a number of its own.", "one_number_for_all"
+            "One number is drawn and used for the whole batch: each entry of z needs a number of its own.",
+            "one_number_for_all",
         )
     if columns > 1 and not chi_squared(float((s.sum(dim=2) ** 2).sum()) / columns, calls * rows):
         raise NotEarned(
@@ -90,7 +92,8 @@ def standard_normal(e):
                 "noise_shared_over_batch",
             )
         raise NotEarned(
-            "The noise of a batch adds up to zero: ε is drawn, not standardised or balanced afterwards.", "noise_standardised"
+            "The noise of a batch adds up to zero: ε is drawn, not standardised or balanced afterwards.",
+            "noise_standardised",
         )
     if not chi_squared(float((s.mean(dim=0) ** 2).sum() * calls), rows * columns):
         raise NotEarned("Part of the noise is the same on every call: draw all of it anew each time.", "noise_not_fresh")
@@ -112,11 +115,14 @@ def standard_normal(e):
     beyond, expected = int((s.abs() > 3).sum()), n * 0.0026998
     if abs(beyond - expected) > SIGMAS * math.sqrt(expected):
         raise NotEarned(
-            "The noise is not normal: values beyond three standard deviations are cut off or too frequent.", "noise_cut_off"
+            "The noise is not normal: values beyond three standard deviations are cut off or too frequent.",
+            "noise_cut_off",
         )
     spread = ((s**2).sum(dim=1) - rows) / math.sqrt(2 * rows)
     if not 0.25 < float((spread**2).mean()) < 4:
-        raise NotEarned("The noise of a batch is rescaled to a fixed spread: ε is drawn, not standardised.", "noise_standardised")
+        raise NotEarned(
+            "The noise of a batch is rescaled to a fixed spread: ε is drawn, not standardised.", "noise_standardised"
+        )
     squares = (s**2 - 1) / math.sqrt(2)
     if columns > 1 and abs(float((squares[..., 0] * squares[..., 1]).mean())) * math.sqrt(calls * rows) > 10:
         raise NotEarned(
@@ -189,7 +195,7 @@ def equals_finite_difference(function, at, found, single, name):
 def no_fixed_device(returned, function):
     if returned.fixed_device:
         raise NotEarned(
-            f"`{function}` names the device \"cuda\" and fails on a machine without a GPU: make new tensors on the device "
+            f'`{function}` names the device "cuda" and fails on a machine without a GPU: make new tensors on the device '
             "of `mu`.",
             "fixed_device",
             device="cpu",

@@ -91,7 +91,7 @@ KL = [
     Misconception(
         "half_missing",
         lambda m, v: (m**2 + v.exp() - v - 1).mean(),
-        "Your KL is twice the closed form: the factor ½ in front is missing. Follow it through the last lines of the derivation.",
+        "Your KL is twice the closed form: the factor ½ in front is missing. Follow it through the end of the derivation.",
     ),
     Misconception(
         "half_missing_sum",
@@ -119,7 +119,7 @@ KL = [
     Misconception(
         "summed_over_batch_mean_dimensions",
         lambda m, v: 0.5 * (m**2 + v.exp() - v - 1).sum(dim=0).mean(),
-        "Your KL is summed over the batch and averaged over the latent dimensions, the wrong way round: average over the batch.",
+        "Your KL is summed over the batch and averaged over the latent dimensions, the wrong way round.",
     ),
     Misconception(
         "divided_by_batch_twice",
@@ -235,7 +235,7 @@ KL = [
     Misconception(
         "free_bits",
         lambda m, v: (0.5 * (m**2 + v.exp() - v - 1)).clamp(min=0.5).mean(),
-        "Small terms of your KL are raised to a minimum (“free bits”): a known trick, but not the divergence that is asked for.",
+        "Small terms of your KL are raised to a minimum (“free bits”): a known trick, but not the divergence.",
     ),
     Misconception(
         "squared",

@@ -1,7 +1,5 @@
 """What right answers have in common, in float64. The graders' side only; no worker ever sees this file."""
 
-import torch
-
 
 def kl_terms(mu, logvar):
     """KL(N(mu, exp(logvar)) || N(0, 1)) of each latent variable, in nats, shape as `mu`.

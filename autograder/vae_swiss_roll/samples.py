@@ -69,9 +69,18 @@ def students(release):
                 reflection_trick=WRITTEN["reflection_trick"],
             ),
         ),
-        "chloe": ("variance used as the standard deviation", answers(sampler("return mu + logvar.exp() * torch.randn_like(mu)"))),
-        "dan": ("torch.normal instead of the trick", answers(sampler("return torch.normal(mu, torch.exp(0.5 * logvar))"))),
-        "eva": ("factor ½ missing in the KL", answers(vae_loss=loss("-torch.mean(1 + logvar - mu.pow(2) - logvar.exp())"))),
+        "chloe": (
+            "variance used as the standard deviation",
+            answers(sampler("return mu + logvar.exp() * torch.randn_like(mu)")),
+        ),
+        "dan": (
+            "torch.normal instead of the trick",
+            answers(sampler("return torch.normal(mu, torch.exp(0.5 * logvar))")),
+        ),
+        "eva": (
+            "factor ½ missing in the KL",
+            answers(vae_loss=loss("-torch.mean(1 + logvar - mu.pow(2) - logvar.exp())")),
+        ),
         "finn": (
             "uniform noise; KL summed over the batch",
             answers(
@@ -80,8 +89,14 @@ def students(release):
             ),
         ),
         "gina": ("handed in untouched", submit(release)),
-        "hugo": ("noise made on the CPU", answers(sampler("return mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape)"))),
-        "iris": ("a loss that never returns", answers(vae_loss=RIGHT["vae_loss"].replace("    recon =", "    while True:\n        pass\n    recon ="))),
+        "hugo": (
+            "noise made on the CPU",
+            answers(sampler("return mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape)")),
+        ),
+        "iris": (
+            "a loss that never returns",
+            answers(vae_loss=RIGHT["vae_loss"].replace("    recon =", "    while True:\n        pass\n    recon =")),
+        ),
         "jack": ("the upload broke off", submit(right)[:20_000]),
         "kim": ("right, but the test cells were copied and deleted", submit(damaged(right))),
         "liam": ("nothing solved, tries to take the points", submit(dishonest(release))),
@@ -105,7 +120,7 @@ def dishonest(nb):
     search = (
         "import pathlib\n"
         "for folder in pathlib.Path.cwd().parents:\n"
-        "    for found in [*folder.glob('source/*/*.ipynb'), *folder.glob('gradebook.db'), *folder.glob('autograder/**/*.py')]:\n"
+        "    for found in [*folder.glob('source/*/*.ipynb'), *folder.glob('gradebook.db'), *folder.glob('*/checks/*.py')]:\n"
         "        print(found.read_bytes())\n"
     )
     nb.cells.insert(nb.cells.index(cell(nb, "vae_model")), new_code_cell(search))

@@ -97,7 +97,10 @@ def explain(cases):
         if any(agree(cases, kl, total) for kl in right):
             return sentence, name
     if all(near(loss, recon) for _, _, recon, losses in cases for loss in losses.values()):
-        return "Your KL is 0 wherever `mu` and `logvar` are, so the loss is the reconstruction error alone.", "kl_always_zero"
+        return (
+            "Your KL is 0 wherever `mu` and `logvar` are, so the loss is the reconstruction error alone.",
+            "kl_always_zero",
+        )
     if all(losses[0.5] == losses[2.0] for *_, losses in cases):
         return "The loss is the same for every `beta`: the argument is not used, or is overwritten.", "beta_ignored"
     if not all(near(losses[0.0], recon) for _, _, recon, losses in cases):
@@ -108,7 +111,10 @@ def explain(cases):
         )
     linear = all(near(losses[2.0] - losses[0.0], 4 * (losses[0.5] - losses[0.0])) for *_, losses in cases)
     if not linear:
-        return "The loss does not grow in proportion to `beta`: it is recon plus `beta` times the KL.", "not_linear_in_beta"
+        return (
+            "The loss does not grow in proportion to `beta`: it is recon plus `beta` times the KL.",
+            "not_linear_in_beta",
+        )
     return misconceptions.name_it(
         misconceptions.KL,
         lambda formula: agree(cases, formula),

@@ -59,7 +59,9 @@ def test_centre(student):
     else:
         centred = centred_on_average(student.draws(mu, logvar, seed=4, n=DRAWS), mu)
     if not centred:
-        raise NotEarned("z is not centred on `mu`: when `mu` moves and the noise stays the same, z should move by just as much.")
+        raise NotEarned(
+            "z is not centred on `mu`: when `mu` moves and the noise stays the same, z should move by just as much."
+        )
 
 
 def centred_on_average(draws, mu):
@@ -86,14 +88,14 @@ def scale(student):
     scaled = student.z(ZERO, logvar, seed=6)
     at_one = student.z(ZERO, ONE, seed=6)
     if judging.constant(at_one) and judging.close(at_one, student.z(ZERO, ONE, seed=7)):
-        return NotEarned(
-            "z is the same on every call, so no standard deviation can be seen: the noise is missing.", "no_noise"
-        )
-    if student.follows_seed:
-        agrees = lambda factor: judging.proportional(scaled, at_one, factor(logvar.double()), factor(ONE.double()))
-    else:
-        ones, spread = student.draws(ZERO, ONE, 6, DRAWS), student.draws(ZERO, logvar, 6, DRAWS)
-        agrees = lambda factor: spread_on_average(spread, ones, factor(logvar.double()), factor(ONE.double()))
+        return NotEarned("z is the same on every call, so no standard deviation can be seen: the noise is missing.", "no_noise")
+    judge, numbers = judging.proportional, (scaled, at_one)
+    if not student.follows_seed:
+        judge, numbers = spread_on_average, (student.draws(ZERO, logvar, 6, DRAWS), student.draws(ZERO, ONE, 6, DRAWS))
+
+    def agrees(factor):
+        return judge(*numbers, factor(logvar.double()), factor(ONE.double()))
+
     if agrees(lambda logvar: (logvar / 2).exp()):
         return None
     return NotEarned(
