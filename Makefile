@@ -32,7 +32,7 @@ help:
 demo: setup
 	$(BIN)/autograder demo
 
-test: setup .venv/browser lint
+test: setup lint
 	$(BIN)/python -m pytest
 
 lint: .venv/ready
@@ -78,8 +78,3 @@ sandbox:
 	@command -v bwrap >/dev/null || $(call apt,bubblewrap) || { \
 		echo "bubblewrap is missing: students' code runs inside it, so nothing can be marked without. On Linux:"; \
 		echo "    sudo apt-get install bubblewrap        (Fedora: sudo dnf install bubblewrap)"; }
-
-# Tried once per environment: without Chromium the tests that look at pages are skipped.
-.venv/browser: .venv/ready
-	@command -v chromium >/dev/null || $(call apt,chromium) || echo "No Chromium here: the tests that need a browser are skipped."
-	@touch $@

@@ -28,7 +28,8 @@ class Assignment:
         title: for people.
         folder: the assignment's subpackage: `calls.py` runs in the worker, `checks/test_<grade_id>.py` are the hidden
             checks of a test cell.
-        student: `student(call, cuda)` → the checks' fixture; `call(header, tensors)` reaches the submission.
+        student: `student(call, cuda)` → the checks' fixture, with sentences about the submission as a whole in `notes`;
+            `call(header, tensors)` reaches the submission.
         functions: operation of a call → the function in the student's words.
     """
 

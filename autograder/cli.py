@@ -143,6 +143,67 @@ def show(path, verdict):
 
 
 @app.command()
+def selftest(
+    names: Annotated[list[str] | None, typer.Argument(help="Entries to run; all by default.", show_default=False)] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="One worker for all entries, instead of a notebook for each.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per entry and line.")] = False,
+    assignment: Name = DEFAULT,
+):
+    """Runs the catalogue of right and wrong answers through the grader: what was caught, what was not.
+
+    Exit code 0: every entry got the points and the diagnosis that the catalogue states; 1: something differs.
+    """
+    import importlib
+
+    import nbformat
+
+    from autograder.course import selftest as course_selftest
+
+    chosen, started = assignments.load(assignment), time.monotonic()
+    entries = [entry for entry in course_selftest.catalogue(chosen) if not names or entry.name in names]
+    if not entries:
+        raise typer.BadParameter(f"the catalogue has no entry named {', '.join(names)}")
+    release = nbformat.read(assignments.course_file("notebooks", assignment, f"{assignment}.ipynb"), as_version=4)
+    answers = importlib.import_module(f"autograder.{assignment}.samples").ANSWERS
+    run = course_selftest.fast if fast else course_selftest.full
+    with bar("catalogue") as progress:
+        outcomes = run(chosen, release, answers, entries, progress)
+    differing = [outcome for outcome in outcomes if not outcome.as_expected]
+    if as_json:
+        for outcome in outcomes:
+            print(json.dumps(outcome.to_json(), ensure_ascii=False))
+    else:
+        show_selftest(outcomes, differing, time.monotonic() - started)
+    if differing:
+        raise typer.Exit(1)
+
+
+def show_selftest(outcomes, differing, seconds):
+    """Prints the confusion matrix, the points of every wrong entry, and what differs from the catalogue."""
+    from autograder.course.selftest import confusion
+
+    table = Table("task", "entry", "points", "criteria lost, and the misconception named", title="Wrong answers")
+    for outcome in outcomes:
+        if outcome.entry.answer == "wrong":
+            lost = ", ".join(f"{name} ({mistake or 'a sentence'})" for name, mistake in outcome.lost.items())
+            points = f"{outcome.points:g} of {outcome.max_points:g}"
+            table.add_row(outcome.entry.target, outcome.entry.name, points, lost)
+    out.print(table)
+    matrix = Table("", "full points", "fewer", title="Confusion matrix")
+    counts = confusion(outcomes)
+    for answer in ("right", "wrong"):
+        matrix.add_row(f"{answer} answers", *(str(counts[answer, got]) for got in ("full", "less")))
+    out.print(matrix)
+    wrong = [outcome for outcome in outcomes if outcome.entry.answer == "wrong"]
+    named = sum(any(outcome.lost.values()) for outcome in wrong)
+    out.print(f"{named} of {len(wrong)} wrong answers with a named misconception; {len(outcomes)} entries in {seconds:.0f} s.")
+    for outcome in differing:
+        expected, found = (outcome.entry.points, outcome.entry.lost), (outcome.points, outcome.lost)
+        out.print(f"[red]✗[/] {outcome.entry.target}, {outcome.entry.name}: expected {expected}, found {found}", soft_wrap=True)
+    out.print(f"{len(differing)} differ from the catalogue." if differing else "None differs from the catalogue.")
+
+
+@app.command()
 def doctor():
     """What this machine has, and the exact command that mends what is missing. Exit code 2 if it cannot mark."""
     from autograder.doctor import examine

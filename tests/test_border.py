@@ -114,6 +114,7 @@ def described(**changes):
         (described(shape=[1] * 9), {}),
         (described(), {"value": torch.zeros(3)}),
         ({"raised": "no"}, {}),
+        ({**described(), "changed": 3}, {"value": torch.zeros(128, 2)}),
     ],
 )
 def test_replies_that_contradict_themselves_are_bad_replies(reply, tensors):

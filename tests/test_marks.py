@@ -3,7 +3,8 @@
 import nbformat
 import pytest
 
-from autograder.course.fill import fill
+from autograder.course.fill import cell, fill
+from autograder.errors import CourseError
 from autograder.grading.submission import Settings, grade
 from autograder.grading.verdict import GRADED, UNGRADABLE
 from autograder.sandbox.limits import Limits
@@ -129,3 +130,19 @@ def test_figures_that_the_student_drew_later_are_kept_and_scripts_are_not(releas
         cell for cell in grade(nbformat.writes(nb).encode(), assignment).notebook.cells if cell.id == "experiment-beta"
     ).outputs
     assert [dict(output.data) for output in outputs] == [{"image/png": "aGk="}]
+
+
+def test_what_a_submission_changes_globally_earns_a_sentence_and_costs_nothing(release, assignment):
+    nb = fill(release, RIGHT)
+    at = nb.cells.index(cell(nb, "vae_model"))
+    nb.cells.insert(at, nbformat.v4.new_code_cell("torch.set_default_dtype(torch.float64)\ntorch.set_grad_enabled(False)"))
+    found = grade(nbformat.writes(nb).encode(), assignment).verdict
+    assert found.score == 8
+    assert "default dtype and whether torch records gradients" in found.notes[0]
+
+
+def test_points_that_no_longer_add_up_to_the_cells_are_the_graders_failure(submission, assignment):
+    with pytest.raises(CourseError, match=r"worth 5\.5 points together"):
+        grade(submission(), assignment, Settings(points={"reparameterize.scale": 1.5}))
+    moved = Settings(points={"reparameterize.scale": 1.5, "reparameterize.noise": 0.5})
+    assert grade(submission(), assignment, moved).verdict.cells["reparameterize"] == (5, 5)

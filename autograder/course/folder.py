@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import pathlib
+import re
 import sys
 import warnings
 
@@ -52,8 +53,9 @@ class Course:
         with quiet(), on_path():
             result = getattr(self.api, command)(*args, **kwargs)
         if not result["success"]:
-            detail = result.get("error") or result.get("log") or "nbgrader gave no reason"
-            raise CourseError(f"nbgrader {command} {' '.join(map(str, args))} failed:\n{detail.strip()}")
+            said = "\n".join(filter(None, (result.get("error"), result.get("log")))) or "nbgrader gave no reason"
+            ours = re.search(r"autograder\.errors\.\w+: (.+)", said)  # the last line of a traceback that nbgrader logged
+            raise CourseError(ours[1] if ours else f"nbgrader {command} {' '.join(map(str, args))} failed:\n{said.strip()}")
 
 
 @contextlib.contextmanager

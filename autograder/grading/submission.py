@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from autograder.errors import Ungradable
+from autograder.errors import CourseError, Ungradable
 from autograder.grading import notebook as notebooks
 from autograder.grading.judge import judge
 from autograder.grading.session import Session
@@ -77,14 +77,22 @@ def grade_repaired(nb, assignment, settings=None, notes=()):
     cells = [cell for cell in nb.cells[: last + 1] if shown.get(cell.id) != cell.source]
     with Session(backends.get(settings.sandbox), assignment, cells, settings.limits) as session:
         session.run()
-        checks = judge(assignment, assignment.student(session.call), code, points=settings.points)
+        student = assignment.student(session.call)
+        checks = judge(assignment, student, code, points=settings.points)
     verdict = Verdict(
         GRADED,
         checks,
-        notes=(*notes, *session.notes),
+        notes=(*notes, *session.notes, *student.notes),
         sandbox=settings.sandbox,
         seconds=time.monotonic() - started,
     )
+    for grade_id, (_, of) in verdict.cells.items():
+        points = assignment.graded_cells()[grade_id]["points"]
+        if of != points:
+            raise CourseError(
+                f"The criteria of {grade_id} are worth {of:g} points together, and its cell {points:g}, which the gradebook "
+                "knows: mend c.GradeOutside.points in nbgrader_config.py so that the sum stays."
+            )
     for cell in nb.cells:
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
         if grade_id in assignment.test_cells:

@@ -289,7 +289,8 @@ class Zygote:
 
 def arguments(limits, more=()):
     """bubblewrap's options: what there is inside."""
-    return [*namespaces(), *system(), *python_folders(), *cover(), *scratch(limits), *more, *sealed()]
+    # The scratch folders first: Python, or the whole checkout, may lie below /tmp.
+    return [*namespaces(), *system(), *scratch(limits), *python_folders(), *cover(), *more, *sealed()]
 
 
 def namespaces():

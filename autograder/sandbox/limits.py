@@ -1,4 +1,4 @@
-"""How much a submission may use. One place, one default each; `c.Autograding.limits` in `nbgrader_config.py` sets them."""
+"""How much a submission may use. One place, one default each; `c.GradeOutside.limits` in `nbgrader_config.py` sets them."""
 
 import dataclasses
 

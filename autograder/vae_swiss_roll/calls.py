@@ -4,10 +4,12 @@
 
     {"op": "reparameterize", "seed": int, "latent_dim": int, "repeat": int, "device": "cpu" | "cuda" | "pretend"}
         tensors: mu, logvar (batch, latent); optionally weights (batch, latent)
-        returns: value, mu_after, logvar_after; with weights: grad_mu, grad_logvar of sum(weights * z)
+        returns: value; with weights: grad_mu, grad_logvar of sum(weights * z)
     {"op": "loss", "seed": int, "beta": float, "gradients": bool, "device": ...}
         tensors: x, recon_x (batch, width), mu, logvar (batch, latent)
-        returns: value, mu_after, logvar_after; with gradients: grad_mu, grad_logvar
+        returns: value; with gradients: grad_mu, grad_logvar
+
+Both replies name under "changed" those of mu and logvar that the function changed in place.
 
 `pretend` runs the function on fake CUDA tensors, which have a device and a shape but no numbers. Nothing here knows what a
 right answer is: the stand-in model below returns what it is told, and judging is done elsewhere.
@@ -158,11 +160,12 @@ def reparameterize(header, tensors, namespace):
             return {"returned": description}, {}
         values.append(value)
     reply = {"returned": description, "seed_kept": _initial_seed() == header["seed"]}
+    reply["changed"] = changed([("mu", mu, leaf_mu), ("logvar", logvar, leaf_logvar)])
     returned = {"value": values[0] if header["repeat"] == 1 else _stack(values)}
     returned["tail"] = torch.cat([_rand(2), torch.tensor([random.random(), numpy.random.random()])])
     if "weights" in tensors:
         returned |= gradients(z, leaf_mu, leaf_logvar, tensors["weights"].to(header["device"]))
-    return reply, returned | after(mu, logvar)
+    return reply, returned
 
 
 def loss(header, tensors, namespace):
@@ -182,7 +185,7 @@ def loss(header, tensors, namespace):
     returned = {"value": value}
     if header["gradients"] and value.dim() == 0:
         returned |= gradients(result, model.mu, model.logvar, torch.ones_like(result))
-    return {"returned": description}, returned | after(*model.handed_out)
+    return {"returned": description, "changed": changed(model.handed_out)}, returned
 
 
 def lookup(namespace, name):
@@ -217,19 +220,23 @@ class StandIn(nn.Module):
         super().__init__()
         self.x, self.recon_x = x, recon_x
         self.mu, self.logvar = mu, logvar
-        self.handed_out = (mu, logvar)
+        self.handed_out = []  # (name, tensor, what it was) of each answer
         self.encoder, self.decoder = nn.Identity(), nn.Identity()
-        self.fc_mu = lambda h: self.rows(h, self.mu)
-        self.fc_logvar = lambda h: self.rows(h, self.logvar)
+        self.fc_mu = lambda h: self.hand_out("mu", h)
+        self.fc_logvar = lambda h: self.hand_out("logvar", h)
 
     def rows(self, x, of):
         if x.shape[0] == self.x.shape[0]:
             return of * 1
         return of[torch.cdist(x, self.x).argmin(dim=1)]
 
+    def hand_out(self, name, x):
+        answer = self.rows(x, getattr(self, name))
+        self.handed_out.append((name, answer, answer.detach().clone()))
+        return answer
+
     def encode(self, x):
-        self.handed_out = self.rows(x, self.mu), self.rows(x, self.logvar)
-        return self.handed_out
+        return self.hand_out("mu", x), self.hand_out("logvar", x)
 
     def reparameterize(self, mu, logvar):
         return mu + torch.randn_like(mu)
@@ -247,14 +254,17 @@ def gradients(result, mu, logvar, weights):
     with _without_overrides():
         if not result.requires_grad:
             return {}
+        # A result in another shape is another criterion's business.
+        result = result.reshape(weights.shape) if result.numel() == weights.numel() else result
         found = _grad((result * weights).sum(), [mu, logvar], allow_unused=True)
     names = ("grad_mu", "grad_logvar")
     return {name: _detach(g).cpu().contiguous() for name, g in zip(names, found, strict=True) if g is not None}
 
 
-def after(mu, logvar):
-    """The two inputs as the function left them."""
-    return {"mu_after": _detach(mu).cpu().clone(), "logvar_after": _detach(logvar).cpu().clone()}
+def changed(inputs):
+    """The names of those (name, tensor, what it was) that are not what they were, bit by bit."""
+    with _without_overrides():
+        return sorted({name for name, now, before in inputs if not torch.equal(_detach(now), _detach(before))})
 
 
 # --- pretend CUDA ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ it has just used and names the one whose numbers the submission's match. A new m
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import torch
@@ -16,8 +17,9 @@ class Misconception:
 
     Attributes:
         name: for tables and JSON.
-        formula: what it computes. For `SCALE`, the factor on the noise as a function of logvar; for `KL`, the whole KL
-            as a function of (mu, logvar), both float64.
+        formula: what it computes. For `SCALE`, the factor on the noise as a function of logvar; for `KL`, a function of
+            (mu, logvar), both float64: the KL of each latent variable, which is tried under every accepted average, or, where
+            the average itself is the mistake, the whole KL.
         sentence: what to tell the student: what was seen, and what to do next, without the answer.
     """
 
@@ -66,6 +68,11 @@ SCALE = [
         "Your noise is scaled by the absolute value of `logvar`: making it positive does not undo the logarithm.",
     ),
     Misconception(
+        "abs_logvar_plus_small",
+        lambda logvar: logvar.abs() + 1e-2,
+        "Your noise is scaled by the absolute value of `logvar`, moved away from zero: this does not undo the logarithm.",
+    ),
+    Misconception(
         "relu_logvar_as_std",
         lambda logvar: logvar.clamp(min=0),
         "Your noise vanishes wherever `logvar` is negative: cutting off at zero does not undo the logarithm.",
@@ -83,127 +90,116 @@ SCALE = [
 ]
 
 
-def _half_mean(terms):
-    return 0.5 * terms.mean()
+def _terms(m, v):
+    return 0.5 * (m**2 + v.exp() - v - 1)
 
 
 KL = [
     Misconception(
         "half_missing",
-        lambda m, v: (m**2 + v.exp() - v - 1).mean(),
+        lambda m, v: m**2 + v.exp() - v - 1,
         "Your KL is twice the closed form: the factor ½ in front is missing. Follow it through the end of the derivation.",
     ),
     Misconception(
-        "half_missing_sum",
-        lambda m, v: (m**2 + v.exp() - v - 1).sum(dim=1).mean(),
-        "Your KL (summed over the latent dimensions) is twice the closed form: the factor ½ in front is missing.",
-    ),
-    Misconception(
         "sign_flipped",
-        lambda m, v: -_half_mean(m**2 + v.exp() - v - 1),
-        "Your KL enters the loss with the wrong sign: a KL divergence is never negative and is a cost, and yours rewards "
-        "distance from the prior.",
-    ),
-    Misconception(
-        "sign_flipped_sum",
-        lambda m, v: -0.5 * (m**2 + v.exp() - v - 1).sum(dim=1).mean(),
+        lambda m, v: -_terms(m, v),
         "Your KL enters the loss with the wrong sign: a KL divergence is never negative and is a cost, and yours rewards "
         "distance from the prior.",
     ),
     Misconception(
         "summed_over_batch",
-        lambda m, v: 0.5 * (m**2 + v.exp() - v - 1).sum(),
+        lambda m, v: _terms(m, v).sum(),
         "Your KL is summed over the batch, so it grows with the number of points in it: average over the batch, as "
         "the reconstruction error does.",
     ),
     Misconception(
         "summed_over_batch_mean_dimensions",
-        lambda m, v: 0.5 * (m**2 + v.exp() - v - 1).sum(dim=0).mean(),
+        lambda m, v: _terms(m, v).sum(dim=0).mean(),
         "Your KL is summed over the batch and averaged over the latent dimensions, the wrong way round.",
     ),
     Misconception(
         "divided_by_batch_twice",
-        lambda m, v: 0.5 * (m**2 + v.exp() - v - 1).sum(dim=1).mean() / len(m),
+        lambda m, v: _terms(m, v).sum(dim=1).mean() / len(m),
         "Your KL is divided by the batch size twice: once is enough.",
     ),
     Misconception(
         "divided_by_data_elements",
-        lambda m, v: 0.5 * (m**2 + v.exp() - v - 1).sum() / (2 * len(m)),
+        lambda m, v: _terms(m, v).sum() / (2 * len(m)),
         "Your KL is divided by the number of elements of `x`: average over the elements of `mu`, which need not be as many.",
     ),
     Misconception(
         "std_for_variance",
-        lambda m, v: _half_mean(m**2 + (v / 2).exp() - v - 1),
+        lambda m, v: 0.5 * (m**2 + (v / 2).exp() - v - 1),
         "The KL holds the standard deviation where the formula has the variance.",
     ),
     Misconception(
         "variance_squared",
-        lambda m, v: _half_mean(m**2 + (2 * v).exp() - v - 1),
+        lambda m, v: 0.5 * (m**2 + (2 * v).exp() - v - 1),
         "The KL holds the square of the variance where the formula has the variance.",
     ),
     Misconception(
         "logvar_as_log_std",
-        lambda m, v: _half_mean(m**2 + (2 * v).exp() - 2 * v - 1),
+        lambda m, v: 0.5 * (m**2 + (2 * v).exp() - 2 * v - 1),
         "Your KL takes `logvar` for the logarithm of σ; in this lesson it is the logarithm of σ².",
     ),
     Misconception(
         "sigma_for_both",
-        lambda m, v: _half_mean(m**2 + (v / 2).exp() - v / 2 - 1),
+        lambda m, v: 0.5 * (m**2 + (v / 2).exp() - v / 2 - 1),
         "Your KL works with σ where the formula has σ², in both terms of the variance.",
     ),
     Misconception(
         "one_missing",
-        lambda m, v: _half_mean(m**2 + v.exp() - v),
+        lambda m, v: 0.5 * (m**2 + v.exp() - v),
         "The constant −1 inside the sum is missing: at the prior itself your KL is ½, not 0.",
     ),
     Misconception(
         "one_with_wrong_sign",
-        lambda m, v: _half_mean(m**2 + v.exp() - v + 1),
+        lambda m, v: 0.5 * (m**2 + v.exp() - v + 1),
         "The constant 1 has the wrong sign: at the prior itself your KL is 1, not 0.",
     ),
     Misconception(
         "mu_missing",
-        lambda m, v: _half_mean(v.exp() - v - 1),
+        lambda m, v: 0.5 * (v.exp() - v - 1),
         "The means are missing from your KL: nothing pulls them towards the prior.",
     ),
     Misconception(
         "variance_missing",
-        lambda m, v: _half_mean(m**2 - v - 1),
+        lambda m, v: 0.5 * (m**2 - v - 1),
         "The variance term is missing from your KL: without it, nothing stops `logvar` from growing.",
     ),
     Misconception(
         "mu_not_squared",
-        lambda m, v: _half_mean(m + v.exp() - v - 1),
-        "`mu` enters your KL without its square.",
+        lambda m, v: 0.5 * (m + v.exp() - v - 1),
+        "`mu` enters your KL without its square: compare it with the last line of the derivation.",
     ),
     Misconception(
         "mu_absolute",
-        lambda m, v: _half_mean(m.abs() + v.exp() - v - 1),
+        lambda m, v: 0.5 * (m.abs() + v.exp() - v - 1),
         "`mu` enters your KL by its absolute value: the derivation gives its square.",
     ),
     Misconception(
         "mu_doubled",
-        lambda m, v: _half_mean(2 * m + v.exp() - v - 1),
+        lambda m, v: 0.5 * (2 * m + v.exp() - v - 1),
         "`mu` is doubled in your KL: the derivation gives its square.",
     ),
     Misconception(
         "mu_with_wrong_sign",
-        lambda m, v: _half_mean(-(m**2) + v.exp() - v - 1),
+        lambda m, v: 0.5 * (-(m**2) + v.exp() - v - 1),
         "The square of `mu` has the wrong sign in your KL: it rewards means far from the prior.",
     ),
     Misconception(
         "variance_with_wrong_sign",
-        lambda m, v: _half_mean(m**2 - v.exp() - v - 1),
+        lambda m, v: 0.5 * (m**2 - v.exp() - v - 1),
         "The variance has the wrong sign in your KL.",
     ),
     Misconception(
         "half_binds_to_the_one",
-        lambda m, v: (-0.5 + v - m**2 - v.exp()).mean(),
+        lambda m, v: -0.5 + v - m**2 - v.exp(),
         "The factor ½ reaches only the constant: put brackets around the whole sum.",
     ),
     Misconception(
         "kl_reversed",
-        lambda m, v: _half_mean((m**2 + 1) * (-v).exp() + v - 1),
+        lambda m, v: 0.5 * ((m**2 + 1) * (-v).exp() + v - 1),
         "You computed the divergence of the prior from the posterior: the two arguments are exchanged.",
     ),
     Misconception(
@@ -219,12 +215,12 @@ KL = [
     ),
     Misconception(
         "weight_decay_on_mu",
-        lambda m, v: 0.5 * (m**2).mean(),
+        lambda m, v: 0.5 * m**2,
         "Your KL is only the square of `mu`: the terms of the variance are missing.",
     ),
     Misconception(
         "arguments_exchanged",
-        lambda m, v: _half_mean(v**2 + m.exp() - m - 1),
+        lambda m, v: 0.5 * (v**2 + m.exp() - m - 1),
         "`mu` and `logvar` are exchanged in your KL.",
     ),
     Misconception(
@@ -234,12 +230,42 @@ KL = [
     ),
     Misconception(
         "free_bits",
-        lambda m, v: (0.5 * (m**2 + v.exp() - v - 1)).clamp(min=0.5).mean(),
+        lambda m, v: _terms(m, v).clamp(min=0.5),
         "Small terms of your KL are raised to a minimum (“free bits”): a known trick, but not the divergence.",
     ),
     Misconception(
+        "largest_instead_of_mean",
+        lambda m, v: _terms(m, v).max(),
+        "Your KL is the largest of the batch: average it.",
+    ),
+    Misconception(
+        "divided_by_784",
+        lambda m, v: _terms(m, v).sum() / (784 * len(m)),
+        "Your KL is divided by 784, the number of pixels of another data set: average over this lesson's own elements.",
+    ),
+    Misconception(
+        "exponential_cut_off",
+        lambda m, v: 0.5 * (m**2 + v.clamp(max=1).exp() - v - 1),
+        "The exponential in your KL is cut off for large `logvar`: the formula needs it whole.",
+    ),
+    Misconception(
+        "capped",
+        lambda m, v: _terms(m, v).mean().clamp(max=0.1),
+        "Your KL never exceeds 0.1: a cap takes away the pull towards the prior where it is needed most.",
+    ),
+    Misconception(
+        "entropy_only",
+        lambda m, v: -0.5 * (1 + v + math.log(2 * math.pi)),
+        "Your KL holds the entropy of the posterior alone: the expectation of the prior's logarithm is missing.",
+    ),
+    Misconception(
+        "log_of_logvar_squared",
+        lambda m, v: 0.5 * (m**2 + v**2 - (v**2).log() - 1),
+        "Your KL takes `logvar` for σ: in this lesson it is the logarithm of σ².",
+    ),
+    Misconception(
         "squared",
-        lambda m, v: _half_mean(m**2 + v.exp() - v - 1) ** 2,
+        lambda m, v: _terms(m, v).mean() ** 2,
         "Your KL is the square of the divergence.",
     ),
 ]

@@ -22,6 +22,8 @@ def compute_vae_loss(model, x, beta):
     return recon + beta * kl
 """,
 }
+# The task's test cell → the cell that answers it, and a right answer.
+ANSWERS = {"reparameterize": ("vae_model", RIGHT["vae_model"]), "kl_divergence": ("vae_loss", RIGHT["vae_loss"])}
 WRITTEN = {
     "reflection_trick": (
         "A sample is a random event, and autograd cannot differentiate through drawing one. Writing z as mu plus a scaled "

@@ -20,7 +20,8 @@ class Returned:
         type: "tensor", or the class name of something else.
         length: of a tuple or list, else None.
         shape, dtype, device: of a tensor, else None.
-        tensors: by name: "value", "grad_mu", "grad_logvar", "mu_after", "logvar_after", "tail", where they came back.
+        tensors: by name: "value", "grad_mu", "grad_logvar", "tail", where they came back.
+        changed: those of "mu" and "logvar" that the call changed in place.
         seed_kept: False when the call seeded torch's generator anew.
         fixed_device: True when the call failed without a GPU and worked with every "cuda" read as "cpu".
     """
@@ -31,6 +32,7 @@ class Returned:
     dtype: str | None
     device: str | None
     tensors: dict
+    changed: frozenset = frozenset()
     seed_kept: bool = True
     fixed_device: bool = False
 
@@ -57,6 +59,14 @@ class Student:
         self._call = call
         self.other_device = "cuda" if cuda else "pretend"
         self.changed_globals = set()
+
+    @property
+    def notes(self):
+        """Sentences about what the submission changed globally; it was put back for each call and costs nothing by itself."""
+        if not self.changed_globals:
+            return ()
+        what = " and ".join(GLOBALS[name] for name in sorted(self.changed_globals))
+        return (f"The notebook changes {what}, for everything that runs after it; the checks put it back for each call.",)
 
     # --- reparameterize ---
 
@@ -185,6 +195,9 @@ def read(reply, tensors, repeat):
     ):
         raise BadReply("a tensor without shape, dtype and device")
     shape = tuple(shape)
+    changed = reply.get("changed", [])
+    if not isinstance(changed, list):
+        raise BadReply("no list of what was changed")
     if "value" in tensors:
         expected = shape if repeat == 1 else (repeat, *shape)
         value = tensors["value"]
@@ -197,6 +210,7 @@ def read(reply, tensors, repeat):
         dtype[:20],
         device[:10],
         tensors,
+        changed=frozenset(name for name in ("mu", "logvar") if name in changed),
         seed_kept=reply.get("seed_kept") is not False,
         fixed_device="pretended" in reply,
     )

@@ -46,7 +46,7 @@ def like_mu(student, mu, logvar):
         )
     if not bool(torch.isfinite(returned.values()).all()):
         raise NotEarned("z holds NaN or infinite values for ordinary `mu` and `logvar`; `logvar` is often negative.")
-    judging.inputs_unchanged(returned, mu, logvar, "reparameterize")
+    judging.inputs_unchanged(returned, "reparameterize")
 
 
 @criterion(CELL, points=0.5, title="centred on mu")
