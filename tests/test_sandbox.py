@@ -216,3 +216,11 @@ def test_an_ordinary_user_gets_the_same_sandbox():
     )
     shutil.rmtree(folder)
     assert done.stdout == "same\n", done.stderr
+
+
+def test_a_warm_worker_has_imported_what_the_lesson_needs_before_it_was_forked(calls):
+    worker = bubblewrap.start_warm(calls, Limits())
+    code = "import sys\nresult = [name for name in ('torch', 'matplotlib.pyplot', 'tqdm', 'psutil') if name not in sys.modules]"
+    reply, _ = worker.channel.call({"code": code}, {}, 10, "the code")
+    worker.kill()
+    assert reply["result"] == []

@@ -8,6 +8,7 @@ import collections
 import logging
 import time
 
+from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
@@ -134,6 +135,7 @@ class Kernel:
         self._provisioner = SandboxProvisioner(start=lambda: start(calls, limits))
         manager = AsyncKernelManager(transport="ipc", cache_ports=False)
         manager.provisioner = self._provisioner
+        manager.client_factory = Client
         manager._kernel_spec = KernelSpec(interrupt_mode="message", language="python", display_name="sandbox")
         self._client = CappedClient(new_notebook(), km=manager, budget=limits.output_bytes)
         self._client.start_new_kernel()
@@ -184,6 +186,13 @@ class Kernel:
             return True
 
         return run_sync(ask)()
+
+
+class Client(AsyncKernelClient):
+    """jupyter_client's, without the heartbeat: its thread takes a second to stop, and the provisioner knows who is alive."""
+
+    def start_channels(self, *args, **kwargs):
+        super().start_channels(*args, **{**kwargs, "hb": False})
 
 
 class CappedClient(NotebookClient):

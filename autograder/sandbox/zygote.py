@@ -13,6 +13,7 @@ code, the hidden checks or the course: it is started as a script of its own, imp
 
 import array
 import ctypes
+import importlib
 import importlib.util
 import json
 import os
@@ -23,7 +24,21 @@ import sys
 CONTROL = 3
 NAMESPACES = {"mnt": 0x00020000, "cgroup": 0x02000000, "uts": 0x04000000, "ipc": 0x08000000, "user": 0x10000000}
 NAMESPACES |= {"pid": 0x20000000, "net": 0x40000000}
-PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
+PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 24, 36, 38
+
+NEEDED = [
+    "IPython.core.completer",
+    "ipykernel.debugger",
+    "ipykernel.ipkernel",
+    "ipykernel.kernelapp",
+    "ipykernel.zmqshell",
+    "matplotlib.collections",
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "psutil",
+    "torch.distributions",
+    "tqdm",
+]
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -37,8 +52,11 @@ def main(folder, calls):
     calls = load("calls", calls)
     import_what_a_kernel_needs()
     control = socket.socket(fileno=CONTROL)
+    # A worker is an orphan as soon as the first fork ends. The sandbox cannot go before it is reaped, which the machine's
+    # own init may take its time over, or never do in a container.
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGCHLD, reap)
     control.send(b"ready")
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     while True:
         request, descriptors = receive(control)
         if not request:
@@ -49,8 +67,32 @@ def main(folder, calls):
             enter(request, channel, sandbox, control, worker, frames, calls)
         os.close(channel)
         os.close(sandbox)
-        _, status = os.waitpid(first, 0)
-        control.send(json.dumps({"failed": os.waitstatus_to_exitcode(status)}).encode())
+        control.send(json.dumps({"failed": os.waitstatus_to_exitcode(status_of(first))}).encode())
+
+
+statuses = {}  # pid → status of children that the signal handler has reaped
+
+
+def reap(*signal):
+    """Reaps every child that has ended."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        statuses[pid] = status
+
+
+def status_of(pid):
+    """Waits for a child, which the signal handler may reap first. → its wait status"""
+    try:
+        status = os.waitpid(pid, 0)[1]
+    except ChildProcessError:
+        status = statuses[pid]
+    statuses.clear()
+    return status
 
 
 def load(name, path):
@@ -62,10 +104,9 @@ def load(name, path):
 
 def import_what_a_kernel_needs():
     """Everything that a kernel or the lesson would import after the fork, at the price of memory that all forks share."""
-    import psutil
-    import tqdm  # noqa: F401
-
-    psutil.net_if_addrs()
+    for name in NEEDED:
+        importlib.import_module(name)
+    sys.modules["psutil"].net_if_addrs()
 
 
 def receive(control):
@@ -81,6 +122,7 @@ def receive(control):
 def enter(request, channel, sandbox, control, worker, frames, calls):
     """In the first fork: joins the namespaces and forks into the pid namespace. Never returns."""
     try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         control.close()
         flags = sum(flag for name, flag in NAMESPACES.items() if name in request["namespaces"])
         if libc.setns(sandbox, flags) != 0:
