@@ -266,7 +266,7 @@ KL = [
     Misconception(
         "squared",
         lambda m, v: _terms(m, v).mean() ** 2,
-        "Your KL is the square of the divergence.",
+        "Your KL is the square of the divergence: it is never negative without that.",
     ),
 ]
 
