@@ -7,6 +7,9 @@ Processes, from the outside in:
            └─ bwrap, pid 1     inside: own mount, pid, network, ipc, uts and (unprivileged) user namespaces
                 └─ worker.py   the student's kernel: limits set, no capabilities, no_new_privs
 
+That is a cold start. A warm one puts `sleep` in the worker's place to hold the namespaces, and a fork of the zygote
+(zygote.py) joins them and becomes the worker.
+
 What it sees: /usr and the Python it runs on, read-only; three of our files (worker.py, frames.py, calls.py); an empty
 home and /tmp of limited size, in memory. No network but its own loopback, no /home, no course folder, no project:
 wherever the grader's own package lies below a folder that has to be shown, an empty folder covers it.
