@@ -31,6 +31,7 @@ class Assignment:
         student: `student(call, cuda)` → the checks' fixture, with sentences about the submission as a whole in `notes`;
             `call(header, tensors)` reaches the submission.
         functions: operation of a call → the function in the student's words.
+        giveaways: source of a code cell → what it computes that is a student's task, in words; empty for a release.
     """
 
     name: str
@@ -38,10 +39,16 @@ class Assignment:
     folder: pathlib.Path
     student: Callable
     functions: Mapping[str, str]
+    giveaways: Callable
 
     @property
     def calls(self):
         return self.folder / "calls.py"
+
+    @property
+    def samples(self):
+        """The module with right answers (`ANSWERS`) and the sample class (`students`)."""
+        return importlib.import_module(f"autograder.{self.name}.samples")
 
     def checks(self, cells=None):
         """The files of the hidden checks, in the order of the test cells (all, or those named)."""

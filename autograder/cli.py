@@ -153,8 +153,6 @@ def selftest(
 
     Exit code 0: every entry got the points and the diagnosis that the catalogue states; 1: something differs.
     """
-    import importlib
-
     import nbformat
 
     from autograder.course import selftest as course_selftest
@@ -164,10 +162,9 @@ def selftest(
     if not entries:
         raise typer.BadParameter(f"the catalogue has no entry named {', '.join(names)}")
     release = nbformat.read(assignments.course_file("notebooks", assignment, f"{assignment}.ipynb"), as_version=4)
-    answers = importlib.import_module(f"autograder.{assignment}.samples").ANSWERS
     run = course_selftest.fast if fast else course_selftest.full
     with bar("catalogue") as progress:
-        outcomes = run(chosen, release, answers, entries, progress)
+        outcomes = run(chosen, release, chosen.samples.ANSWERS, entries, progress)
     differing = [outcome for outcome in outcomes if not outcome.as_expected]
     if as_json:
         for outcome in outcomes:

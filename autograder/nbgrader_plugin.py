@@ -70,9 +70,7 @@ class SubmissionExporter(NotebookExporter):
 def placeholder(assignment, message):
     """The notebook that stands for a file nobody can read, so that a person finds it in formgrader."""
     empty = notebooks.read(b'{"cells": [], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}')
-    empty.cells = [
-        notebooks.blank(cell) for cell in assignment.master.cells if cell.metadata.get("nbgrader", {}).get("grade_id")
-    ]
+    empty.cells = [notebooks.blank(cell) for cell in assignment.master.cells if notebooks.grade_id_of(cell)]
     nb, _ = notebooks.repair(empty, assignment.master)
     nb.cells.insert(0, new_markdown_cell(f"**This submission could not be marked.** {message}"))
     return nb
@@ -119,7 +117,7 @@ def outside_of_any_loop(function, *args):
 def fail_closed(nb, assignment, message):
     """An error output in each test cell: to nbgrader, a test cell without outputs has earned full marks."""
     for cell in nb.cells:
-        if cell.metadata.get("nbgrader", {}).get("grade_id") in assignment.test_cells:
+        if notebooks.grade_id_of(cell) in assignment.test_cells:
             cell.outputs = [new_output("error", ename="Ungradable", evalue=message, traceback=[message])]
 
 
@@ -130,7 +128,7 @@ def add_marking_schemes(nb, assignment):
         for cell in assignment.master.cells
         if cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("solution")
     }
-    for cell in [cell for cell in nb.cells if cell.metadata.get("nbgrader", {}).get("grade_id") in solutions]:
+    for cell in [cell for cell in nb.cells if notebooks.grade_id_of(cell) in solutions]:
         if cell.cell_type != "markdown":
             continue
         lines = solutions[cell.metadata.nbgrader.grade_id].split("\n")

@@ -146,3 +146,10 @@ def test_points_that_no_longer_add_up_to_the_cells_are_the_graders_failure(submi
         grade(submission(), assignment, Settings(points={"reparameterize.scale": 1.5}))
     moved = Settings(points={"reparameterize.scale": 1.5, "reparameterize.noise": 0.5})
     assert grade(submission(), assignment, moved).verdict.cells["reparameterize"] == (5, 5)
+
+
+def test_a_submission_that_uses_up_all_its_time_is_graded_with_what_is_left(release, assignment):
+    nb = fill(release, RIGHT)
+    nb.cells.insert(0, nbformat.v4.new_code_cell("import time\ntime.sleep(60)"))
+    found = grade(nbformat.writes(nb).encode(), assignment, Settings(limits=Limits(submission_seconds=3))).verdict
+    assert (found.status, found.score, len(found.checks)) == (GRADED, 0, 9)

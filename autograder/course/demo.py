@@ -1,7 +1,6 @@
 """The main job on a sample class: from nothing to a marked class, in a course folder of its own."""
 
 import dataclasses
-import importlib
 import pathlib
 import shutil
 
@@ -52,7 +51,6 @@ def run(root, assignment, progress):
         progress: `progress(done, total, what)`, called before each piece of work and once at the end.
     """
     root = pathlib.Path(root).resolve()
-    samples = importlib.import_module(f"autograder.{assignment.name}.samples")
     progress(0, 1, "generating the release")
     new_folder(root)
     shutil.copy(course_file("nbgrader_config.py"), root)
@@ -61,7 +59,7 @@ def run(root, assignment, progress):
     release, leaks = make(course, assignment)
     if leaks:
         raise CourseError("The release gives something away:\n" + "\n".join(leaks))
-    students = samples.students(nbformat.read(release, as_version=4))
+    students = assignment.samples.students(nbformat.read(release, as_version=4))
     for name, (_, raw) in students.items():
         path = root / "submitted" / name / assignment.name / f"{assignment.name}.ipynb"
         path.parent.mkdir(parents=True)

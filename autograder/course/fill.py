@@ -3,11 +3,13 @@
 import ast
 import copy
 
+from autograder.grading.notebook import grade_id_of
+
 
 def cell(nb, grade_id):
     """The cell with that grade_id; KeyError when there is none."""
     for candidate in nb.cells:
-        if candidate.metadata.get("nbgrader", {}).get("grade_id") == grade_id:
+        if grade_id_of(candidate) == grade_id:
             return candidate
     raise KeyError(f"no cell with grade_id {grade_id!r}")
 

@@ -2,19 +2,18 @@
 
 import ast
 import json
-import re
 
 import nbformat
 
 from autograder.course.fill import cell
-from autograder.grading.notebook import BEGIN_HIDDEN, visible
+from autograder.grading.notebook import BEGIN_HIDDEN, END_HIDDEN, visible
 
 # What no release may contain, wherever in the file it stands.
 MARKS = (
     "BEGIN SOLUTION",
     "END SOLUTION",
     BEGIN_HIDDEN,
-    "END HIDDEN TESTS",
+    END_HIDDEN,
     "Marking scheme",
     "Model answer",
     "autograder",
@@ -40,7 +39,7 @@ def leaks(release, assignment):
         if candidate.get("attachments"):
             found.append(f"Cell {number} of the release has attachments, which nbgrader does not clear.")
         if candidate.cell_type == "code":
-            found += [f"Cell {number} of the release {what}." for what in giveaways(candidate.source)]
+            found += [f"Cell {number} of the release {what}." for what in assignment.giveaways(candidate.source)]
     return found
 
 
@@ -59,31 +58,6 @@ def private_lines(master):
                 in_solution = False
     shown = "\n".join(public)
     return sorted(line for line in private if len(line) >= LONG and line not in shown)
-
-
-EXPONENTIALS = {"exp", "exp_", "expm1", "exp2", "pow", "softplus", "sqrt"}
-SAMPLERS = {"rsample", "kl_divergence", "kl_div", "randn_like", "Normal", "MultivariateNormal"}
-
-
-def giveaways(source):
-    """What the code computes that is a student's task: `exp` of a log-variance, a KL, a sample around a mean."""
-    result = []
-    for node in ast.walk(ast.parse(strip_magics(source))):
-        names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} if isinstance(node, ast.expr) else set()
-        logvar = any("logvar" in name.lower() or "log_var" in name.lower() for name in names)
-        if isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in EXPONENTIALS and logvar:
-                result.append(f"computes `{called}` of a log-variance")
-            if called in SAMPLERS:
-                result.append(f"calls `{called}`")
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and logvar:
-            result.append("computes a power of a log-variance")
-    return sorted(set(result))
-
-
-def strip_magics(source):
-    return "\n".join("pass" if re.match(r"\s*[%!]", line) else line for line in source.split("\n"))
 
 
 def stub_messages(release, assignment):

@@ -20,6 +20,11 @@ MAX_TEXT = 20_000
 MAX_IMAGE = 3_000_000
 
 
+def grade_id_of(cell):
+    """The cell's grade_id, or None."""
+    return cell.metadata.get("nbgrader", {}).get("grade_id")
+
+
 def read(raw):
     """The notebook in `raw` (bytes), as nbformat 4; Ungradable when it is none."""
     if len(raw) > MAX_BYTES:
@@ -105,7 +110,7 @@ def find(nb, wanted, notes):
     """grade_id → the student's cell: by nbgrader's metadata, else by cell id, else by what it defines."""
     found = {}
     for cell in nb.cells:
-        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+        grade_id = grade_id_of(cell)
         if grade_id in wanted and grade_id in found:
             notes.append(f"The cell `{grade_id}` stands there more than once; the first one counts as that cell.")
         elif grade_id in wanted:

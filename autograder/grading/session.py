@@ -17,7 +17,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_code_cell, new_notebook
 
 from autograder.errors import BadReply, SubmissionError, TimedOut, WorkerDied
-from autograder.grading.notebook import clean_outputs, visible
+from autograder.grading.notebook import clean_outputs, grade_id_of, visible
 from autograder.sandbox.provisioner import SandboxProvisioner
 
 STRIKES = 2  # after so many hangs or crashes, a function is not called again
@@ -87,7 +87,7 @@ class Session:
         return None
 
     def _is_test(self, cell):
-        return cell.metadata.get("nbgrader", {}).get("grade_id") in self._assignment.test_cells
+        return grade_id_of(cell) in self._assignment.test_cells
 
     def call(self, header, tensors):
         """One call of a function; see the assignment's `calls.py` for the headers.
@@ -131,7 +131,6 @@ class Kernel:
     """A Jupyter kernel in a sandbox: nbclient executes cells in it, the worker's channel carries calls."""
 
     def __init__(self, start, calls, limits):
-        self._limits = limits
         self._provisioner = SandboxProvisioner(start=lambda: start(calls, limits))
         manager = AsyncKernelManager(transport="ipc", cache_ports=False)
         manager.provisioner = self._provisioner

@@ -76,7 +76,6 @@ def grade_repaired(nb, assignment, settings=None, notes=()):
     shown = display_only(assignment.master)
     cells = [cell for cell in nb.cells[: last + 1] if shown.get(cell.id) != cell.source]
     with Session(backends.get(settings.sandbox), assignment, cells, settings.limits) as session:
-        session.run()
         student = assignment.student(session.call)
         checks = judge(assignment, student, code, points=settings.points)
     verdict = Verdict(
@@ -94,7 +93,7 @@ def grade_repaired(nb, assignment, settings=None, notes=()):
                 "knows: mend c.GradeOutside.points in nbgrader_config.py so that the sum stays."
             )
     for cell in nb.cells:
-        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+        grade_id = notebooks.grade_id_of(cell)
         if grade_id in assignment.test_cells:
             cell.outputs = [*as_text(cell.outputs), *record(verdict, grade_id)]
     return Graded(verdict, nb)
@@ -109,7 +108,7 @@ def decides(cell, assignment):
     """Whether an automatic mark can depend on this cell: a test cell, or the solution that stands before one."""
     ids = list(assignment.graded_cells())
     last = ids.index(assignment.test_cells[-1])
-    return cell.metadata.get("nbgrader", {}).get("grade_id") in ids[: last + 1] and cell.cell_type == "code"
+    return notebooks.grade_id_of(cell) in ids[: last + 1] and cell.cell_type == "code"
 
 
 def as_text(outputs):

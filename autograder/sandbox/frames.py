@@ -23,7 +23,7 @@ MAX_BODY = 32 * 1024 * 1024
 # Bound early: in the worker, student code may replace the modules' attributes later.
 _dumps, _loads = json.dumps, json.loads
 _save, _load = safetensors.torch.save, safetensors.torch.load
-_str, _dict, _isinstance, _len = str, dict, isinstance, len
+_dict, _isinstance, _len = dict, isinstance, len
 
 
 class FrameError(Exception):

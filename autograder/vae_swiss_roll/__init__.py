@@ -3,6 +3,7 @@
 import pathlib
 
 from autograder.assignment import Assignment
+from autograder.vae_swiss_roll.giveaways import giveaways
 from autograder.vae_swiss_roll.student import Student
 
 assignment = Assignment(
@@ -11,4 +12,5 @@ assignment = Assignment(
     folder=pathlib.Path(__file__).parent,
     student=Student,
     functions={"reparameterize": "reparameterize", "loss": "compute_vae_loss"},
+    giveaways=giveaways,
 )

@@ -37,8 +37,8 @@ _set_dtype, _get_dtype = torch.set_default_dtype, torch.get_default_dtype
 _set_grad, _get_grad = torch.set_grad_enabled, torch.is_grad_enabled
 _set_threads, _get_threads = torch.set_num_threads, torch.get_num_threads
 _set_device, _get_device = torch.set_default_device, torch.get_default_device
-_grad, _stack, _isfinite = torch.autograd.grad, torch.stack, torch.isfinite
-_isinstance, _type, _str, _len, _list, _getattr, _range = isinstance, type, str, len, list, getattr, range
+_grad, _stack = torch.autograd.grad, torch.stack
+_isinstance, _type, _str, _len, _list, _range = isinstance, type, str, len, list, range
 _getline = linecache.getline
 THREADS = torch.get_num_threads()
 

@@ -9,7 +9,6 @@ from autograder.errors import BadReply, NotCallable, Raised
 from autograder.rubric import NotEarned
 
 CHUNK = 64  # repeated draws in one call, so that a slow answer does not meet the time limit of a call
-FLOATS = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclasses.dataclass
