@@ -15,12 +15,13 @@ apt = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installin
 		|| { apt-get update && apt-get install -y --no-install-recommends $(1); }; } >/dev/null 2>&1 </dev/null; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup sandbox lint format lesson release clean
+.PHONY: help demo test setup sandbox lint format lesson release rubric clean
 
 help:
 	@echo "make demo      mark a sample class from start to end, into build/demo"
 	@echo "make test      lint, then all tests"
 	@echo "make release   generate the student notebook from source/ and prove that it gives nothing away"
+	@echo "make rubric    write docs/rubric.md from the hidden checks"
 	@echo "make lesson    run the master notebook and keep its outputs"
 	@echo "make format    format the code;  make lint  only look"
 	@echo "make setup     only make the environment (.venv) that all of these make when it is missing"
@@ -48,6 +49,9 @@ lesson: .venv/ready
 
 release: .venv/ready
 	$(BIN)/autograder release
+
+rubric: .venv/ready
+	$(BIN)/autograder rubric --output docs/rubric.md
 
 clean:
 	rm -rf .venv build .pytest_cache .ruff_cache

@@ -30,10 +30,12 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
-# What one submission may use (defaults and meaning: autograder/sandbox/limits.py), and what a criterion is worth.
+# What one submission may use (defaults and meaning: autograder/sandbox/limits.py), what a criterion is worth, and what is
+# accepted of what may be argued about. `autograder rubric` shows the last two.
 c.GradeOutside.sandbox = "bubblewrap"
 c.GradeOutside.limits = {}
 c.GradeOutside.points = {}
+c.GradeOutside.policies = {}
 
 # --- feedback: `nbgrader generate_feedback` ---
 c.GenerateFeedback.preprocessors = [

@@ -20,6 +20,23 @@ PACKAGE = pathlib.Path(__file__).parent
 
 
 @dataclasses.dataclass(frozen=True)
+class Policy:
+    """Something arguable, which a course may settle for itself.
+
+    Attributes:
+        name: key in `c.GradeOutside.policies`.
+        default: whether it is accepted.
+        question: what may be done, and what speaks for and against it.
+        otherwise: what it costs where it is not accepted.
+    """
+
+    name: str
+    default: bool
+    question: str
+    otherwise: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Assignment:
     """One assignment.
 
@@ -28,9 +45,12 @@ class Assignment:
         title: for people.
         folder: the assignment's subpackage: `calls.py` runs in the worker, `checks/test_<grade_id>.py` are the hidden
             checks of a test cell.
-        student: `student(call, cuda)` → the checks' fixture, with sentences about the submission as a whole in `notes`;
-            `call(header, tensors)` reaches the submission.
+        student: `student(call, cuda, policies)` → the checks' fixture. `call(header, tensors)` reaches the submission; the
+            fixture has sentences about the submission as a whole in `notes`, and a `rubric.Record` in `record`, which is
+            replaced before each check.
         functions: operation of a call → the function in the student's words.
+        words: `words(call, source)` → (a `rubric.Call`, what came back), both in words.
+        policies: what may be argued about.
         giveaways: source of a code cell → what it computes that is a student's task, in words; empty for a release.
     """
 
@@ -39,6 +59,8 @@ class Assignment:
     folder: pathlib.Path
     student: Callable
     functions: Mapping[str, str]
+    words: Callable
+    policies: tuple[Policy, ...]
     giveaways: Callable
 
     @property

@@ -1,6 +1,7 @@
 """The command line: options, help and printing. What the commands do is in the packages beside this file."""
 
 import contextlib
+import functools
 import json
 import pathlib
 import sys
@@ -93,28 +94,41 @@ def release(
 def check(
     notebooks: Annotated[list[pathlib.Path], typer.Argument(help="Notebooks to mark.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per notebook and line.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="For a complaint: what each criterion asks, what was called, what came back.")
+    ] = False,
     assignment: Name = DEFAULT,
-    sandbox: Sandbox = "bubblewrap",
+    course: Annotated[
+        pathlib.Path, typer.Option(help="Folder whose nbgrader_config.py sets points, policies and limits, if it has one.")
+    ] = pathlib.Path(),
+    sandbox: Annotated[
+        str | None, typer.Option(help="What runs the student's code, in place of the course's.", show_default=False)
+    ] = None,
 ):
-    """Marks single notebooks, without a course or a database.
+    """Marks single notebooks; needs no course and no database.
 
     Exit code 0: every notebook was graded; 1: some could not be; 2: the grader itself failed, and there are no marks.
     """
-    from autograder.grading.submission import Settings, grade
+    from autograder.course.settings import settings_of
+    from autograder.grading.submission import grade
     from autograder.grading.verdict import UNGRADABLE, Verdict
 
     chosen, verdicts = assignments.load(assignment), {}
-    settings = Settings(sandbox=sandbox)
+    settings = settings_of(course, sandbox)
     with bar("marking") as progress:
         for number, path in enumerate(notebooks):
             progress(number, len(notebooks), f"marking {path.name}")
             try:
-                verdicts[path] = grade(path.read_bytes(), chosen, settings).verdict
+                verdicts[path] = grade(path.read_bytes(), chosen, settings, evidence=explain).verdict
             except OSError as error:
                 verdicts[path] = Verdict(UNGRADABLE, message=f"The file cannot be read: {error.strerror}.")
         progress(len(notebooks), len(notebooks), "done")
     for path, verdict in verdicts.items():
-        print(json.dumps(verdict.to_json(path), ensure_ascii=False)) if as_json else show(path, verdict)
+        if as_json:
+            print(json.dumps(verdict.to_json(path), ensure_ascii=False))
+        else:
+            show(path, verdict)
+            show_evidence(verdict) if explain else None
     if any(verdict.status == UNGRADABLE for verdict in verdicts.values()):
         raise typer.Exit(1)
 
@@ -142,10 +156,63 @@ def show(path, verdict):
     out.print()
 
 
+SHOWN_CALLS = 3  # of one criterion; the rest is like them
+
+
+def show_evidence(verdict):
+    """Prints, criterion by criterion, what was asked, called, returned and seen."""
+    for result in verdict.checks:
+        out.print(f"[bold]{result.cell}: {escape(result.title)}[/], {result.points:g} of {result.max_points:g}")
+        table = Table(show_header=False, box=None, padding=(0, 1, 0, 2))
+        table.add_row("asks", escape(result.asks))
+        called, seen = (result.evidence.called, result.evidence.seen) if result.evidence else ((), ())
+        for call, came_back in called[:SHOWN_CALLS]:
+            table.add_row("called", escape(call))
+            table.add_row("came back", escape(came_back))
+        if (more := len(called) - SHOWN_CALLS) > 0:
+            table.add_row("", f"and {more} more calls; --json shows them all")
+        for sentence in seen:
+            table.add_row("seen", escape(sentence))
+        table.add_row("so", escape(result.message) or "The criterion is met.")
+        out.print(table)
+        out.print()
+
+
+@app.command()
+def rubric(
+    assignment: Name = DEFAULT,
+    course: Annotated[
+        pathlib.Path, typer.Option(help="Folder whose nbgrader_config.py sets points and policies, if it has one.")
+    ] = pathlib.Path(),
+    output: Annotated[
+        pathlib.Path | None, typer.Option(help="Write it there instead of printing it.", show_default=False)
+    ] = None,
+):
+    """The rubric as a Markdown page, made from the hidden checks themselves; it holds no solution."""
+    from autograder.course.rubric import page
+    from autograder.course.settings import settings_of
+
+    text = page(assignments.load(assignment), settings_of(course))
+    if output is None:
+        print(text, end="")
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text)
+        out.print(f"{output}", soft_wrap=True)
+
+
 @app.command()
 def selftest(
     names: Annotated[list[str] | None, typer.Argument(help="Entries to run; all by default.", show_default=False)] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="One worker for all entries, instead of a notebook for each.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="One worker for many entries, instead of a notebook for each.")] = False,
+    recombined: Annotated[
+        bool,
+        typer.Option("--recombined", help="Right answers made by recombination, instead of the catalogue; implies --fast."),
+    ] = False,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How many times to judge each entry, with other random numbers each time; with --fast.")
+    ] = 1,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per entry and line.")] = False,
     assignment: Name = DEFAULT,
 ):
@@ -157,22 +224,39 @@ def selftest(
 
     from autograder.course import selftest as course_selftest
 
+    if seeds > 1 and not (fast or recombined):
+        raise typer.BadParameter("--seeds needs --fast or --recombined: a notebook is judged with the seeds that marks use")
     chosen, started = assignments.load(assignment), time.monotonic()
-    entries = [entry for entry in course_selftest.catalogue(chosen) if not names or entry.name in names]
-    if not entries:
-        raise typer.BadParameter(f"the catalogue has no entry named {', '.join(names)}")
+    entries = course_selftest.recombined(chosen) if recombined else course_selftest.catalogue(chosen)
+    unknown = set(names or ()) - {entry.name for entry in entries}
+    if unknown:
+        raise typer.BadParameter(f"there is no entry named {', '.join(sorted(unknown))}")
+    entries = [entry for entry in entries if not names or entry.name in names]
     release = nbformat.read(assignments.course_file("notebooks", assignment, f"{assignment}.ipynb"), as_version=4)
-    run = course_selftest.fast if fast else course_selftest.full
-    with bar("catalogue") as progress:
-        outcomes = run(chosen, release, chosen.samples.ANSWERS, entries, progress)
+    run = course_selftest.full
+    if fast or recombined:
+        run = functools.partial(course_selftest.fast, seeds=range(0, 1000 * seeds, 1000))
+    with bar("starting") as progress:
+        outcomes = run(chosen, release, chosen.samples.ANSWERS, entries, progress, workers)
     differing = [outcome for outcome in outcomes if not outcome.as_expected]
     if as_json:
-        for outcome in outcomes:
-            print(json.dumps(outcome.to_json(), ensure_ascii=False))
+        for found in course_selftest.rejections(outcomes) if recombined else map(course_selftest.Outcome.to_json, outcomes):
+            print(json.dumps(found, ensure_ascii=False))
+    elif recombined:
+        show_recombined(len(entries), seeds, differing, time.monotonic() - started)
     else:
         show_selftest(outcomes, differing, time.monotonic() - started)
     if differing:
         raise typer.Exit(1)
+
+
+def show_recombined(count, seeds, rejected, seconds):
+    """Prints which right answers were rejected, with which seed, and what they were told."""
+    for outcome in rejected:
+        out.print(f"[red]✗[/] {outcome.entry.target}, {escape(outcome.entry.name)}, seed {outcome.seed}:", soft_wrap=True)
+        for name, message in outcome.messages.items():
+            out.print(f"    {name}: {escape(message)}", soft_wrap=True)
+    out.print(f"{count} right answers × {seeds} seeds in {seconds:.0f} s: {len(rejected) or 'none'} rejected.")
 
 
 def show_selftest(outcomes, differing, seconds):
@@ -181,7 +265,7 @@ def show_selftest(outcomes, differing, seconds):
 
     table = Table("task", "entry", "points", "criteria lost, and the misconception named", title="Wrong answers")
     for outcome in outcomes:
-        if outcome.entry.answer == "wrong":
+        if outcome.entry.answer == "wrong" and outcome.seed == 0:
             lost = ", ".join(f"{name} ({mistake or 'a sentence'})" for name, mistake in outcome.lost.items())
             points = f"{outcome.points:g} of {outcome.max_points:g}"
             table.add_row(outcome.entry.target, outcome.entry.name, points, lost)
@@ -191,12 +275,13 @@ def show_selftest(outcomes, differing, seconds):
     for answer in ("right", "wrong"):
         matrix.add_row(f"{answer} answers", *(str(counts[answer, got]) for got in ("full", "less")))
     out.print(matrix)
-    wrong = [outcome for outcome in outcomes if outcome.entry.answer == "wrong"]
+    wrong = [outcome for outcome in outcomes if outcome.entry.answer == "wrong" and outcome.seed == 0]
     named = sum(any(outcome.lost.values()) for outcome in wrong)
     out.print(f"{named} of {len(wrong)} wrong answers with a named misconception; {len(outcomes)} entries in {seconds:.0f} s.")
     for outcome in differing:
         expected, found = (outcome.entry.points, outcome.entry.lost), (outcome.points, outcome.lost)
-        out.print(f"[red]✗[/] {outcome.entry.target}, {outcome.entry.name}: expected {expected}, found {found}", soft_wrap=True)
+        name = f"{outcome.entry.name}, seed {outcome.seed}" if outcome.seed else outcome.entry.name
+        out.print(f"[red]✗[/] {outcome.entry.target}, {name}: expected {expected}, found {found}", soft_wrap=True)
     out.print(f"{len(differing)} differ from the catalogue." if differing else "None differs from the catalogue.")
 
 

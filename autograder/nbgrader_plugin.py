@@ -12,6 +12,7 @@ For assignments that are not ours each of them does what its stock namesake does
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import datetime
 import pathlib
 import re
@@ -22,7 +23,7 @@ from nbgrader.preprocessors import ClearOutput, Execute, NbGraderPreprocessor, S
 from traitlets import Dict, Unicode
 
 from autograder import assignment as assignments
-from autograder.errors import Ungradable
+from autograder.errors import CourseError, Ungradable
 from autograder.grading import notebook as notebooks
 from autograder.grading.submission import Settings, grade_repaired
 from autograder.sandbox.limits import Limits
@@ -89,6 +90,15 @@ class GradeOutside(Execute):
     sandbox = Unicode("bubblewrap", help="Which sandbox runs the students' code; see `autograder doctor`.").tag(config=True)
     limits = Dict(help="Limits on one submission; see `autograder/sandbox/limits.py`.").tag(config=True)
     points = Dict(help="Points of single criteria, {'reparameterize.scale': 1.5}; the sums must stay.").tag(config=True)
+    policies = Dict(help="What is accepted of what may be argued about, {'monte_carlo_kl': True}.").tag(config=True)
+
+    def settings(self):
+        """`Settings` as configured; CourseError names a limit that does not exist."""
+        known = [field.name for field in dataclasses.fields(Limits)]
+        for name in self.limits:
+            if name not in known:
+                raise CourseError(f"c.GradeOutside.limits names {name!r}, which does not exist. Known: {', '.join(known)}.")
+        return Settings(self.sandbox, Limits(**self.limits), dict(self.points), dict(self.policies))
 
     def preprocess(self, nb, resources):
         assignment = ours(resources)
@@ -98,8 +108,7 @@ class GradeOutside(Execute):
         if found["ungradable"]:
             fail_closed(nb, assignment, found["ungradable"])
             return nb, resources
-        settings = Settings(sandbox=self.sandbox, limits=Limits(**self.limits), points=self.points)
-        nb = outside_of_any_loop(grade_repaired, nb, assignment, settings, found["notes"]).notebook
+        nb = outside_of_any_loop(grade_repaired, nb, assignment, self.settings(), found["notes"]).notebook
         add_marking_schemes(nb, assignment)
         return nb, resources
 

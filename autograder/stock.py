@@ -43,7 +43,7 @@ def score(assignment, cell, namespace):
     autograding = os.environ.get("NBGRADER_EXECUTION") == "autograde"
     if autograding:
         forget_output()
-    checks = judge(chosen, chosen.student(call), own_source(namespace), cells=[cell])
+    checks = judge(chosen, chosen.student(call, cuda=calls.torch.cuda.is_available()), own_source(namespace), cells=[cell])
     verdict = Verdict(GRADED, checks, notes=(WARNING,) if autograding else (), sandbox="none")
     print(feedback(verdict, cell))
     return float(verdict.score)

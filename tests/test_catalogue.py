@@ -87,10 +87,19 @@ def kls(result):
 
 
 def test_two_misconceptions_that_fit_are_both_told():
-    sentence, name = misconceptions.name_it(misconceptions.KL[:2], lambda formula: True, "nothing fits")
-    assert name == "half_missing+sign_flipped"
-    assert all(m.sentence in sentence for m in misconceptions.KL[:2])
-    assert misconceptions.name_it(misconceptions.KL, lambda formula: False, "nothing fits") == ("nothing fits", None)
+    both = misconceptions.not_earned(misconceptions.KL[:2], lambda formula: True, "nothing fits")
+    assert both.misconception == "half_missing+sign_flipped"
+    assert all(m.sentence in both.sentence for m in misconceptions.KL[:2])
+    none = misconceptions.not_earned(misconceptions.KL, lambda formula: False, "nothing fits")
+    assert (none.sentence, none.misconception) == ("nothing fits", None)
+
+
+def test_every_sentence_points_to_a_section_of_the_notebook(outcomes, release):
+    text = "\n".join(cell.source for cell in release.cells if cell.cell_type == "markdown")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    for message in {message for o in outcomes for message in o.messages.values()}:
+        section = re.search(r"See “([^“”]+)” in the notebook\.$", message)[1]
+        assert any(heading.startswith(section) for heading in headings), section
 
 
 def test_the_command_runs_entries_through_notebooks_and_fails_when_one_differs(tmp_path):

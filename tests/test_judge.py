@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import shutil
+import types
 
 import pytest
 import torch
@@ -18,11 +19,11 @@ import pytest
 from autograder.rubric import NotEarned, criterion
 from autograder.errors import TimedOut
 
-@criterion("one", points=2, title="first")
+@criterion("one", points=2, title="first", asks="To be first.", section="Here")
 def test_first(student):
     {first}
 
-@criterion("one", points=1, title="second")
+@criterion("one", points=1, title="second", asks="To be second.", section="There")
 def test_second(student):
     pass
 """
@@ -36,7 +37,7 @@ def run(assignment, tmp_path):
         (tmp_path / "checks").mkdir(exist_ok=True)
         (tmp_path / "checks" / "test_one.py").write_text(CHECK.format(first=body))
         other = dataclasses.replace(assignment, folder=tmp_path)
-        return judge(other, student=None, source="", cells=["one"], points=points)
+        return judge(other, student=types.SimpleNamespace(), source="", cells=["one"], points=points)
 
     return judged
 
@@ -49,9 +50,14 @@ def test_a_check_that_returns_has_earned_its_points(run):
 
 def test_a_check_that_raises_not_earned_costs_its_points_alone(run):
     first, second = run("raise NotEarned('look here', 'known', 'cuda')")
-    assert (first.outcome, first.points, first.message) == (FAILED, 0, "look here")
+    assert (first.outcome, first.points, first.message) == (FAILED, 0, "look here See “Here” in the notebook.")
     assert (first.misconception, first.device) == ("known", "cuda")
     assert second.outcome == PASSED
+
+
+def test_a_check_can_point_to_another_section(run):
+    first, _ = run("raise NotEarned('look here', section='Elsewhere')")
+    assert first.message == "look here See “Elsewhere” in the notebook."
 
 
 def test_trouble_in_a_call_costs_the_criterion_that_asked(run):

@@ -1,12 +1,29 @@
-"""The catalogue of right and wrong answers against the checks: what was caught, what was not, and what was named."""
+"""The catalogue of right and wrong answers against the checks: what was caught, what was not, and what was named.
 
+Entries are shared out among processes:
+
+    this process ─► one process per core: a judge, pytest ─► its sandboxes
+"""
+
+import atexit
+import contextlib
 import dataclasses
+import functools
+import importlib
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 
 import nbformat
 import yaml
 
 from autograder.course.fill import cell, fill
-from autograder.errors import BadReply, TimedOut, WorkerDied
+from autograder.errors import BadReply, GraderError, TimedOut, WorkerDied
 from autograder.grading.judge import judge
 from autograder.grading.notebook import visible
 from autograder.grading.session import Kernel
@@ -36,6 +53,7 @@ class Outcome:
         points, max_points: of the target's cell.
         lost: criterion → misconception named.
         messages: criterion → sentence.
+        seed: what was added to the seed of every call.
     """
 
     entry: Entry
@@ -43,6 +61,7 @@ class Outcome:
     max_points: float
     lost: dict
     messages: dict
+    seed: int = 0
 
     @property
     def as_expected(self):
@@ -61,6 +80,7 @@ class Outcome:
             "expected_lost": self.entry.lost,
             "messages": self.messages,
             "as_expected": self.as_expected,
+            "seed": self.seed,
         }
 
 
@@ -69,38 +89,95 @@ def catalogue(assignment):
     return [Entry(**entry) for entry in yaml.safe_load((assignment.folder / "catalogue.yaml").read_text())]
 
 
-def full(assignment, release, answers, entries, progress):
+def recombined(assignment):
+    """The assignment's right answers by recombination, as entries that deserve full points."""
+    made = importlib.import_module(f"autograder.{assignment.name}.variants").variants()
+    points = {target: float(assignment.graded_cells()[target]["points"]) for target in assignment.test_cells}
+    return [Entry(name, target, "right", points[target], {}, "", code) for name, target, code in made]
+
+
+def full(assignment, release, answers, entries, progress, workers=None):
     """Each entry as a notebook through the whole grader. → list of Outcome
 
     Args:
         release: the student notebook.
         answers: grade_id of a solution cell → a right answer to it, by target: {target: (grade_id, source)}.
         progress: `progress(done, total, what)`.
+        workers: number of processes; one per core by default. With one, all happens in this process.
     """
-    outcomes = []
-    for number, entry in enumerate(entries):
-        progress(number, len(entries), entry.name)
-        raw = nbformat.writes(submission(release, answers, entry)).encode()
-        checks = grade(raw, assignment).verdict.checks
-        outcomes.append(outcome(entry, [check for check in checks if check.cell == entry.target]))
-    progress(len(entries), len(entries), "done")
-    return outcomes
+    return judged(functools.partial(Notebooks, assignment, release, answers), entries, progress, workers)
 
 
-def fast(assignment, release, answers, entries, progress):
-    """As `full`, with one worker for all entries, which redefines the solution cells for each."""
-    outcomes, bench = [], Bench(assignment, release)
-    try:
+def fast(assignment, release, answers, entries, progress, workers=None, seeds=(0,)):
+    """As `full`, with one sandbox for all entries of a process, which redefines the solution cells for each.
+
+    Args:
+        seeds: each entry is judged with each of them, added to the seed of every call: one Outcome for each.
+    """
+    return judged(functools.partial(Bench, assignment, release, answers, seeds), entries, progress, workers)
+
+
+# --- sharing out the entries -----------------------------------------------------------------------------------------
+
+
+def judged(make, entries, progress, workers):
+    """What `judge = make()` finds for each entry, in one list; each process makes its own."""
+    workers, started, found = min(workers or os.cpu_count(), len(entries)), time.monotonic(), {}
+    results = here(make, entries) if workers == 1 else elsewhere(make, entries, workers)
+    with contextlib.closing(results):
+        for number, outcomes in results:
+            found[number] = outcomes
+            left = (time.monotonic() - started) / len(found) * (len(entries) - len(found))
+            progress(len(found), len(entries), f"{entries[number].name}, {left:.0f} s left")
+    return [outcome for number in range(len(entries)) for outcome in found[number]]
+
+
+def here(make, entries):
+    """Yields (number, outcomes) for each entry."""
+    with contextlib.closing(make()) as judge:
         for number, entry in enumerate(entries):
-            progress(number, len(entries), entry.name)
-            nb = submission(release, answers, entry)
-            bench.define(nb)
-            checks = judge(assignment, assignment.student(bench.call), entry.code, cells=[entry.target])
-            outcomes.append(outcome(entry, checks))
+            yield number, judge(entry)
+
+
+def elsewhere(make, entries, workers):
+    """As `here`, in the order in which processes finish them. What a process raises stops the others, too."""
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(workers, context, start_process, (make, stop))
+    try:
+        numbers = {pool.submit(judge_in_process, entry): number for number, entry in enumerate(entries)}
+        for future in as_completed(numbers):
+            yield numbers[future], future.result()
+    except BrokenProcessPool as error:
+        raise GraderError("A process of the self-test ended by itself; run it with fewer workers.") from error
     finally:
-        bench.close()
-    progress(len(entries), len(entries), "done")
-    return outcomes
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+_process = {}
+
+
+def start_process(make, stop):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the first process ends the others
+    threading.Thread(target=end_with_the_first, daemon=True).start()
+    judge = make()
+    atexit.register(judge.close)
+    _process.update(judge=judge, stop=stop)
+
+
+def end_with_the_first():
+    """A process of a pool would wait for work for ever when the one that made it was killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def judge_in_process(entry):
+    # Some entries are on their way already when the pool is shut down.
+    return [] if _process["stop"].is_set() else _process["judge"](entry)
+
+
+# --- judging an entry ------------------------------------------------------------------------------------------------
 
 
 def submission(release, answers, entry):
@@ -108,7 +185,7 @@ def submission(release, answers, entry):
     return fill(release, dict({**answers, entry.target: (answers[entry.target][0], entry.code)}.values()))
 
 
-def outcome(entry, checks):
+def outcome(entry, checks, seed=0):
     lost = [check for check in checks if check.points < check.max_points]
     return Outcome(
         entry,
@@ -116,19 +193,44 @@ def outcome(entry, checks):
         sum(check.max_points for check in checks),
         {check.id.split(".")[1]: check.misconception for check in lost},
         {check.id.split(".")[1]: check.message for check in lost},
+        seed,
     )
 
 
-class Bench:
-    """A worker that has run the lesson's set-up once, and takes one pair of solution cells after the other."""
+class Notebooks:
+    """Judges entries as notebooks, each in a sandbox of its own."""
 
-    def __init__(self, assignment, release):
-        self._assignment, shown = assignment, display_only(assignment.master)
+    def __init__(self, assignment, release, answers):
+        self._assignment, self._release, self._answers = assignment, release, answers
+
+    def __call__(self, entry):
+        raw = nbformat.writes(submission(self._release, self._answers, entry)).encode()
+        checks = grade(raw, self._assignment).verdict.checks
+        return [outcome(entry, [check for check in checks if check.cell == entry.target])]
+
+    def close(self):
+        pass
+
+
+class Bench:
+    """Judges entries in one sandbox that has run the lesson's set-up, and takes one pair of solution cells after the other."""
+
+    def __init__(self, assignment, release, answers, seeds):
+        self._assignment, self._release, self._answers, self._seeds = assignment, release, answers, seeds
+        shown = display_only(assignment.master)
         last = release.cells.index(cell(release, assignment.test_cells[-1]))
         code = [c for c in release.cells[:last] if c.cell_type == "code" and shown.get(c.id) != c.source]
         self._setup = [visible(c.source) for c in code if "nbgrader" not in c.metadata]
         self._solutions = [c.metadata.nbgrader.grade_id for c in code if c.metadata.get("nbgrader", {}).get("solution")]
         self._limits, self._kernel, self._sources = Limits(), None, []
+
+    def __call__(self, entry):
+        self.define(submission(self._release, self._answers, entry))
+        return [outcome(entry, self._judge(entry, seed), seed) for seed in self._seeds]
+
+    def _judge(self, entry, seed):
+        student = self._assignment.student(self.call, seed=seed)
+        return judge(self._assignment, student, entry.code, cells=[entry.target])
 
     def define(self, nb):
         """Runs the solution cells of `nb`."""
@@ -162,3 +264,17 @@ def confusion(outcomes):
     for found in outcomes:
         counts[found.entry.answer, "full" if found.points == found.max_points else "less"] += 1
     return counts
+
+
+def rejections(outcomes):
+    """One object per right answer, for `--json`: with how many seeds it was judged, and how it was rejected, if it was."""
+    found = []
+    for (name, target), group in itertools.groupby(outcomes, key=lambda o: (o.entry.name, o.entry.target)):
+        group = list(group)
+        rejected = [
+            {"seed": o.seed, "points": o.points, "max_points": o.max_points, "lost": o.lost, "messages": o.messages}
+            for o in group
+            if not o.as_expected
+        ]
+        found.append({"name": name, "target": target, "seeds": len(group), "rejected": rejected})
+    return found

@@ -30,11 +30,13 @@ class Settings:
         sandbox: name of the backend.
         limits: `Limits`.
         points: overrides of points, {"cell.criterion": points}.
+        policies: what is accepted of what may be argued about, {name: bool}; see the assignment's `policies.py`.
     """
 
     sandbox: str = "bubblewrap"
     limits: Limits = dataclasses.field(default_factory=Limits)
     points: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    policies: Mapping[str, bool] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +47,14 @@ class Graded:
     notebook: NotebookNode | None
 
 
-def grade(raw, assignment, settings=None):
+def grade(raw, assignment, settings=None, evidence=False):
     """Marks one submission.
 
     Args:
         raw: the submitted file's bytes.
         assignment: an `Assignment`.
         settings: `Settings`.
+        evidence: whether the verdict says what was called and what was seen.
 
     Returns:
         `Graded`. A submission's own failures are part of it.
@@ -64,20 +67,22 @@ def grade(raw, assignment, settings=None):
         nb, notes = notebooks.repair(notebooks.read(raw), assignment.master)
     except Ungradable as error:
         return Graded(Verdict(UNGRADABLE, message=str(error), seconds=time.monotonic() - started), None)
-    return grade_repaired(nb, assignment, settings, notes)
+    return grade_repaired(nb, assignment, settings, notes, evidence)
 
 
-def grade_repaired(nb, assignment, settings=None, notes=()):
+def grade_repaired(nb, assignment, settings=None, notes=(), evidence=False):
     """As `grade`, for a notebook that `notebook.repair` has returned; `notes` are its sentences."""
     settings, started = settings or Settings(), time.monotonic()
+    known(settings.policies, [policy.name for policy in assignment.policies], "policies")
     nb = copy.deepcopy(nb)
     last = max(index for index, cell in enumerate(nb.cells) if decides(cell, assignment))
     code = "\n".join(cell.source for cell in nb.cells[: last + 1] if cell.cell_type == "code")
     shown = display_only(assignment.master)
     cells = [cell for cell in nb.cells[: last + 1] if shown.get(cell.id) != cell.source]
     with Session(backends.get(settings.sandbox), assignment, cells, settings.limits) as session:
-        student = assignment.student(session.call)
-        checks = judge(assignment, student, code, points=settings.points)
+        student = assignment.student(session.call, policies=settings.policies)
+        checks = judge(assignment, student, code, points=settings.points, evidence=evidence)
+    known(settings.points, [check.id for check in checks], "points")
     verdict = Verdict(
         GRADED,
         checks,
@@ -97,6 +102,13 @@ def grade_repaired(nb, assignment, settings=None, notes=()):
         if grade_id in assignment.test_cells:
             cell.outputs = [*as_text(cell.outputs), *record(verdict, grade_id)]
     return Graded(verdict, nb)
+
+
+def known(set_, names, what):
+    """CourseError for a setting of something that does not exist."""
+    for name in set_:
+        if name not in names:
+            raise CourseError(f"c.GradeOutside.{what} names {name!r}, which does not exist. Known: {', '.join(names)}.")
 
 
 def display_only(master):

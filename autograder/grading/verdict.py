@@ -7,6 +7,19 @@ PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
 
 
 @dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What an instructor can show a student who asks why.
+
+    Attributes:
+        called: (call in words, what came back in words), in order.
+        seen: sentences with the numbers that decided.
+    """
+
+    called: tuple[tuple[str, str], ...]
+    seen: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class CheckResult:
     """One criterion.
 
@@ -19,6 +32,8 @@ class CheckResult:
         message: what was seen and what to do next, plain text; empty when it passed.
         misconception: name of the known mistake that the numbers show, or None.
         device: where it failed, if the device was the reason.
+        asks: what the criterion asks of the answer, in a sentence or two.
+        evidence: `Evidence`, or None unless asked for.
     """
 
     id: str
@@ -30,6 +45,8 @@ class CheckResult:
     message: str = ""
     misconception: str | None = None
     device: str | None = None
+    asks: str = ""
+    evidence: Evidence | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +98,11 @@ class Verdict:
             "score": self.score,
             "max_score": self.max_score,
             "cells": {cell: {"score": float(got), "max_score": float(of)} for cell, (got, of) in self.cells.items()},
-            "checks": [{key: getattr(check, key) for key in keys} for check in self.checks],
+            "checks": [
+                {key: getattr(check, key) for key in keys}
+                | ({"asks": check.asks, **dataclasses.asdict(check.evidence)} if check.evidence else {})
+                for check in self.checks
+            ],
             "notes": list(self.notes),
             "sandbox": self.sandbox,
             "seconds": round(self.seconds, 3),

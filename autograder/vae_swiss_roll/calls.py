@@ -2,12 +2,14 @@
 
 `answer` is the whole interface. A header names the operation:
 
-    {"op": "reparameterize", "seed": int, "latent_dim": int, "repeat": int, "device": "cpu" | "cuda" | "pretend"}
+    {"op": "reparameterize", "seed": int, "latent_dim": int, "repeat": int, "device": "cpu" | "cuda" | "pretend",
+     "training": bool, "same_instance": bool}
         tensors: mu, logvar (batch, latent); optionally weights (batch, latent)
-        returns: value; with weights: grad_mu, grad_logvar of sum(weights * z)
-    {"op": "loss", "seed": int, "beta": float, "gradients": bool, "device": ...}
+        returns: value, (repeat, ...) if repeat > 1; tail (3, 2), what each generator gives next; with weights: grad_mu,
+            grad_logvar of sum(weights * z)
+    {"op": "loss", "seed": int, "beta": float, "gradients": bool, "repeat": int, "device": ...}
         tensors: x, recon_x (batch, width), mu, logvar (batch, latent)
-        returns: value; with gradients: grad_mu, grad_logvar
+        returns: value, as above; with gradients: grad_mu, grad_logvar
 
 Both replies name under "changed" those of mu and logvar that the function changed in place.
 
@@ -23,7 +25,7 @@ import sys
 import numpy
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 # Bound before any student code runs, which may replace the modules' attributes.
@@ -41,6 +43,7 @@ _grad, _stack = torch.autograd.grad, torch.stack
 _isinstance, _type, _str, _len, _list, _range = isinstance, type, str, len, list, range
 _getline = linecache.getline
 THREADS = torch.get_num_threads()
+_kept = []  # the instance of the last call
 
 
 def answer(header, tensors, namespace):
@@ -142,9 +145,12 @@ class CudaIsCpu(TorchFunctionMode):
 
 
 def reparameterize(header, tensors, namespace):
-    model = new_model(namespace, header["latent_dim"])
+    if not (header["same_instance"] and _kept):
+        _kept[:] = [new_model(namespace, header["latent_dim"])]
+    model = _kept[0]
+    model.train(header["training"])
     if header["device"] == "pretend":
-        with FakeTensorMode():
+        with FakeTensorMode(), GeneratorsHaveDevices():
             pretend_parameters(model)
             seed_everything(header["seed"], header["device"])
             return {"returned": describe(model.reparameterize(pretend(tensors["mu"]), pretend(tensors["logvar"])))[0]}, {}
@@ -162,7 +168,8 @@ def reparameterize(header, tensors, namespace):
     reply = {"returned": description, "seed_kept": _initial_seed() == header["seed"]}
     reply["changed"] = changed([("mu", mu, leaf_mu), ("logvar", logvar, leaf_logvar)])
     returned = {"value": values[0] if header["repeat"] == 1 else _stack(values)}
-    returned["tail"] = torch.cat([_rand(2), torch.tensor([random.random(), numpy.random.random()])])
+    ends = [_rand(2).tolist(), [random.random(), random.random()], numpy.random.random(2).tolist()]
+    returned["tail"] = torch.tensor(ends, dtype=torch.float64)
     if "weights" in tensors:
         returned |= gradients(z, leaf_mu, leaf_logvar, tensors["weights"].to(header["device"]))
     return reply, returned
@@ -171,18 +178,21 @@ def reparameterize(header, tensors, namespace):
 def loss(header, tensors, namespace):
     function = lookup(namespace, "compute_vae_loss")
     if header["device"] == "pretend":
-        with FakeTensorMode():
+        with FakeTensorMode(), GeneratorsHaveDevices():
             model = StandIn(**{name: pretend(tensors[name]) for name in ("x", "recon_x", "mu", "logvar")})
             seed_everything(header["seed"], header["device"])
             return {"returned": describe(function(model, pretend(tensors["x"]), header["beta"]))[0]}, {}
     here = {name: tensors[name].to(header["device"]) for name in ("x", "recon_x", "mu", "logvar")}
     model = StandIn(**{**here, "mu": nn.Parameter(here["mu"]), "logvar": nn.Parameter(here["logvar"])})
     seed_everything(header["seed"], header["device"])
-    result = function(model, here["x"].clone(), header["beta"])
-    description, value = describe(result)
-    if value is None:
-        return {"returned": description}, {}
-    returned = {"value": value}
+    values = []
+    for _ in _range(header["repeat"]):
+        result = function(model, here["x"].clone(), header["beta"])
+        description, value = describe(result)
+        if value is None:
+            return {"returned": description}, {}
+        values.append(value)
+    returned = {"value": values[0] if header["repeat"] == 1 else _stack(values)}
     if header["gradients"] and value.dim() == 0:
         returned |= gradients(result, model.mu, model.logvar, torch.ones_like(result))
     return {"returned": description, "changed": changed(model.handed_out)}, returned
@@ -196,7 +206,7 @@ def lookup(namespace, name):
 
 
 def new_model(namespace, latent_dim):
-    """A fresh model in training mode; small, since the layers play no part in what is asked."""
+    """A fresh model; small, since the layers play no part in what is asked."""
     cls = lookup(namespace, "VAE")
     for arguments in ({"latent_dim": latent_dim, "hidden_dim": 4}, {"latent_dim": latent_dim}, {}):
         try:
@@ -205,7 +215,6 @@ def new_model(namespace, latent_dim):
         except Exception:
             if not arguments:
                 raise
-    model.train()
     return model
 
 
@@ -282,6 +291,21 @@ def pretend_parameters(model):
             for name in [name for name, value in store.items() if value is not None]:
                 fake = pretend(store.pop(name))
                 object.__setattr__(module, name, fake)
+
+
+class GeneratorsHaveDevices(TorchFunctionMode):
+    """On a GPU a generator of the CPU is refused; a fake tensor would take it."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        generator = (kwargs or {}).get("generator")
+        if (
+            _isinstance(generator, torch.Generator)
+            and _isinstance(result, _Tensor)
+            and (generator.device.type != result.device.type)
+        ):
+            raise FakeTensorDeviceMismatchError("generator and tensor on different devices")
+        return result
 
 
 def warm_up():

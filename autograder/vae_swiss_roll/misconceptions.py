@@ -10,6 +10,10 @@ from collections.abc import Callable
 
 import torch
 
+from autograder.rubric import NotEarned
+
+AVERAGING = "What is averaged"
+
 
 @dataclasses.dataclass(frozen=True)
 class Misconception:
@@ -21,11 +25,13 @@ class Misconception:
             (mu, logvar), both float64: the KL of each latent variable, which is tried under every accepted average, or, where
             the average itself is the mistake, the whole KL.
         sentence: what to tell the student: what was seen, and what to do next, without the answer.
+        section: heading in the notebook to read again, where it is not the criterion's own.
     """
 
     name: str
     formula: Callable
     sentence: str
+    section: str | None = None
 
 
 SCALE = [
@@ -111,21 +117,25 @@ KL = [
         lambda m, v: _terms(m, v).sum(),
         "Your KL is summed over the batch, so it grows with the number of points in it: average over the batch, as "
         "the reconstruction error does.",
+        AVERAGING,
     ),
     Misconception(
         "summed_over_batch_mean_dimensions",
         lambda m, v: _terms(m, v).sum(dim=0).mean(),
         "Your KL is summed over the batch and averaged over the latent dimensions, the wrong way round.",
+        AVERAGING,
     ),
     Misconception(
         "divided_by_batch_twice",
         lambda m, v: _terms(m, v).sum(dim=1).mean() / len(m),
         "Your KL is divided by the batch size twice: once is enough.",
+        AVERAGING,
     ),
     Misconception(
         "divided_by_data_elements",
         lambda m, v: _terms(m, v).sum() / (2 * len(m)),
         "Your KL is divided by the number of elements of `x`: average over the elements of `mu`, which need not be as many.",
+        AVERAGING,
     ),
     Misconception(
         "std_for_variance",
@@ -206,6 +216,7 @@ KL = [
         "averaged_before_the_formula",
         lambda m, v: 0.5 * (m.mean() ** 2 + v.mean().exp() - v.mean() - 1),
         "You average `mu` and `logvar` first and apply the formula after: it is not linear, so the average comes last.",
+        AVERAGING,
     ),
     Misconception(
         "moments_of_the_means",
@@ -227,6 +238,7 @@ KL = [
         "first_point_only",
         lambda m, v: 0.5 * (m[0] ** 2 + v[0].exp() - v[0] - 1).mean(),
         "Your KL looks at the first point of the batch alone.",
+        AVERAGING,
     ),
     Misconception(
         "free_bits",
@@ -237,11 +249,13 @@ KL = [
         "largest_instead_of_mean",
         lambda m, v: _terms(m, v).max(),
         "Your KL is the largest of the batch: average it.",
+        AVERAGING,
     ),
     Misconception(
         "divided_by_784",
         lambda m, v: _terms(m, v).sum() / (784 * len(m)),
         "Your KL is divided by 784, the number of pixels of another data set: average over this lesson's own elements.",
+        AVERAGING,
     ),
     Misconception(
         "exponential_cut_off",
@@ -276,15 +290,15 @@ def matching(table, agrees):
     return [misconception for misconception in table if agrees(misconception.formula)]
 
 
-def name_it(table, agrees, otherwise):
-    """(sentence, name) for the one misconception that explains the numbers, (otherwise, None) for none.
+def not_earned(table, agrees, otherwise):
+    """The NotEarned that names the one misconception that explains the numbers, or says `otherwise` where none does.
 
     Several that agree on the inputs used are all told: the numbers cannot say which it was.
     """
     found = matching(table, agrees)
     if not found:
-        return otherwise, None
+        return NotEarned(otherwise)
     sentence = found[0].sentence
     if len(found) > 1:
         sentence = "Your numbers fit more than one known mistake. " + " Or: ".join(m.sentence for m in found)
-    return sentence, "+".join(m.name for m in found)
+    return NotEarned(sentence, "+".join(m.name for m in found), section=found[0].section)

@@ -15,6 +15,16 @@ CONVENTIONS = {
     "mean over batch and dimensions": lambda terms: terms.mean(),
     "sum over dimensions, mean over the batch": lambda terms: terms.sum(dim=1).mean(),
 }
+DATA_WIDTH = 2
+ARGUABLE = {  # policy → the convention that it accepts
+    "kl_summed_over_batch": lambda terms: terms.sum(),
+    "kl_divided_by_data_elements": lambda terms: terms.sum() / (DATA_WIDTH * len(terms)),
+}
+
+
+def accepted(policies):
+    """The conventions under these policies (name → whether accepted)."""
+    return CONVENTIONS | {name: average for name, average in ARGUABLE.items() if policies[name]}
 
 
 def reconstruction(x, recon_x):

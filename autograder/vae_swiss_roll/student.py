@@ -5,8 +5,10 @@ import functools
 
 import torch
 
-from autograder.errors import BadReply, NotCallable, Raised
-from autograder.rubric import NotEarned
+from autograder.errors import BadReply, NotCallable, Raised, SubmissionError
+from autograder.rubric import NotEarned, Record
+from autograder.vae_swiss_roll import probes
+from autograder.vae_swiss_roll.policies import POLICIES
 
 CHUNK = 64  # repeated draws in one call, so that a slow answer does not meet the time limit of a call
 
@@ -52,12 +54,19 @@ class Student:
     Args:
         call: `call(header, tensors)` → (reply, tensors), raising a SubmissionError; see `calls.py` for the headers.
         cuda: whether the worker has a GPU. Without one, `other_device` is the pretend one.
+        policies: name → whether the arguable thing is accepted, for those of `policies.py` that differ from their default.
+        seed: added to the seed of every call. Marks use 0; other values show that they do not depend on it.
+
+    Attributes:
+        record: `Record` of the check that runs: each call and what it returned, for a complaint.
     """
 
-    def __init__(self, call, cuda=False):
-        self._call = call
+    def __init__(self, call, cuda=False, policies=None, seed=0):
+        self._call, self._seed = call, seed
         self.other_device = "cuda" if cuda else "pretend"
+        self.policies = {policy.name: policy.default for policy in POLICIES} | dict(policies or {})
         self.changed_globals = set()
+        self.record = Record()
 
     @property
     def notes(self):
@@ -69,9 +78,13 @@ class Student:
 
     # --- reparameterize ---
 
-    def reparameterize(self, mu, logvar, seed, *, repeat=1, device="cpu", weights=None):
-        """One call (or `repeat` calls of one instance) with the generators seeded first. → Returned"""
+    def reparameterize(self, mu, logvar, seed, *, repeat=1, device="cpu", weights=None, training=True, same_instance=False):
+        """One call (or `repeat` calls) on a fresh instance with the generators seeded first. → Returned
+
+        With `same_instance` it is the instance of the call before, if the worker still has one.
+        """
         header = {"op": "reparameterize", "seed": seed, "latent_dim": mu.shape[1], "repeat": repeat, "device": device}
+        header |= {"training": training, "same_instance": same_instance}
         tensors = {"mu": mu, "logvar": logvar}
         if weights is not None:
             tensors["weights"] = weights
@@ -81,13 +94,12 @@ class Student:
         """The value of one call, float64, in the shape of mu; NotEarned where there is no such value."""
         return self.value(self.reparameterize(mu, logvar, seed), mu.shape)
 
-    def draws(self, mu, logvar, seed, n):
-        """The values of n calls of one instance (per chunk of 64), float64, (n, *mu.shape)."""
+    def draws(self, mu, logvar, seed, n, *, training=True):
+        """The values of n calls of one instance, float64, (n, *mu.shape); n is a multiple of 64."""
         parts = []
         for start in range(0, n, CHUNK):
-            repeat = min(CHUNK, n - start)
-            returned = self.reparameterize(mu, logvar, seed + start, repeat=repeat)
-            parts.append(self.value(returned, (repeat, *mu.shape)) if repeat > 1 else self.z(mu, logvar, seed + start)[None])
+            how = {"repeat": CHUNK, "training": training, "same_instance": start > 0}
+            parts.append(self.value(self.reparameterize(mu, logvar, seed + start, **how), (CHUNK, *mu.shape)))
         return torch.cat(parts)
 
     @functools.cached_property
@@ -98,10 +110,10 @@ class Student:
 
     # --- compute_vae_loss ---
 
-    def loss(self, x, recon_x, mu, logvar, beta, *, gradients=False, device="cpu", seed=5):
-        """One call of compute_vae_loss with a stand-in model that answers (recon_x, mu, logvar). → Returned"""
-        header = {"op": "loss", "seed": seed, "beta": beta, "gradients": gradients, "device": device}
-        returned = self._ask(header, {"x": x, "recon_x": recon_x, "mu": mu, "logvar": logvar})
+    def loss(self, x, recon_x, mu, logvar, beta, *, gradients=False, device="cpu", seed=5, repeat=1):
+        """One call (or `repeat` calls) of compute_vae_loss; a stand-in model answers (recon_x, mu, logvar). → Returned"""
+        header = {"op": "loss", "seed": seed, "beta": beta, "gradients": gradients, "repeat": repeat, "device": device}
+        returned = self._ask(header, {"x": x, "recon_x": recon_x, "mu": mu, "logvar": logvar}, repeat)
         if not returned.is_tensor or returned.shape != ():
             raise NotEarned(
                 f"`compute_vae_loss` returned {describe(returned)}, and training needs one number: return the scalar tensor "
@@ -111,13 +123,28 @@ class Student:
 
     def loss_value(self, *args, **kwargs):
         """The loss as a Python float; NotEarned when it is not finite."""
-        value = float(self.loss(*args, **kwargs).values().double())
-        if value != value or abs(value) == float("inf"):
+        return float(self.finite(self.loss(*args, **kwargs)))
+
+    def losses(self, *args, n, **kwargs):
+        """n losses from n different states of the generators, float64, (n,)."""
+        parts = [self.finite(self.loss(*args, **kwargs, seed=5 + start, repeat=CHUNK)) for start in range(0, n, CHUNK)]
+        return torch.cat(parts)
+
+    @staticmethod
+    def finite(returned):
+        value = returned.values().double()
+        if not bool(torch.isfinite(value).all()):
             raise NotEarned(
                 "The loss is not a finite number (NaN or infinity) for ordinary values of `mu` and `logvar`; "
                 "look for a logarithm of something that can be negative, or a division by zero."
             )
         return value
+
+    @functools.cached_property
+    def random_loss(self):
+        """Whether the loss depends on the state of the generators: a KL that is estimated from samples."""
+        (x, recon_x), (mu, logvar) = probes.points(seed=45, batch=5), probes.latents(seed=45, shape=(5, 3))
+        return self.loss_value(x, recon_x, mu, logvar, 1.0, seed=5) != self.loss_value(x, recon_x, mu, logvar, 1.0, seed=6)
 
     # --- the wire ---
 
@@ -139,6 +166,16 @@ class Student:
         return value.reshape(shape)
 
     def _ask(self, header, tensors, repeat=1):
+        header = {**header, "seed": header["seed"] + self._seed}
+        asked = self.record.call(header, tensors)
+        try:
+            asked.returned = self._answer(header, tensors, repeat)
+        except SubmissionError as error:
+            asked.error = error
+            raise
+        return asked.returned
+
+    def _answer(self, header, tensors, repeat):
         # safetensors refuses tensors that share memory, as mu and logvar do when a check passes the same one twice
         reply, returned = self._call(header, {name: tensor.clone() for name, tensor in tensors.items()})
         changed = reply.get("globals", [])

@@ -1,0 +1,237 @@
+"""Is this standard normal noise? Statistics, each with the probability that right noise gives a value so far out.
+
+A statistic speaks against the submission when that probability is below `ALPHA`. No check asks for more than 20 of them, so
+that a right answer fails a check with a probability below 2e-10, whatever its sampler.
+"""
+
+import math
+
+import torch
+
+from autograder.rubric import NotEarned
+
+ALPHA = 1e-11
+SIGMAS = 7.5  # for moments, whose own tails are heavier than a normal's; see `moments`
+CORRELATION = 0.5  # of two entries over 256 calls; see `pairs`
+
+
+def normal(z):
+    """Two-sided probability of a standard normal beyond |z|."""
+    return math.erfc(abs(z) / math.sqrt(2))
+
+
+def chi_squared(value, k):
+    """Two-sided probability of a chi-squared variable with k degrees of freedom as far out as `value`."""
+    half, at = torch.tensor(k / 2, dtype=torch.float64), torch.tensor(value / 2, dtype=torch.float64)
+    return 2 * float(torch.minimum(torch.special.gammainc(half, at), torch.special.gammaincc(half, at)))
+
+
+def poisson(count, rate):
+    """Two-sided probability of a Poisson variable as far out as `count`; a binomial one with that mean is further in."""
+    rate = torch.tensor(float(rate), dtype=torch.float64)
+    above = torch.special.gammainc(torch.tensor(float(max(count, 1)), dtype=torch.float64), rate) if count else 1.0
+    below = torch.special.gammaincc(torch.tensor(float(count + 1), dtype=torch.float64), rate)
+    return 2 * min(float(above), float(below))
+
+
+def standard(e, see=lambda sentence: None, repeatable=True):
+    """Judges noise e of shape (calls, rows, columns), already divided by its root mean square; NotEarned says what is off.
+
+    For N right values: the mean is N(0, 1/N); sums over columns, rows and calls, squared and added up, are chi-squared; the
+    numbers beyond ±2, ±3 and ±3.5 are binomial. Moments and pairs have their own arithmetic below.
+
+    Args:
+        see: takes a sentence of evidence.
+        repeatable: whether the next run would see the same numbers; only then do the sentences for the student hold some.
+    """
+    if constant(e):
+        raise NotEarned("There is no noise in z at all: every entry of every call is the same number.", "no_noise")
+    calls, rows, columns = e.shape
+    n = e.numel()
+    mean = float(e.mean())
+    s = (e - mean) / math.sqrt(float((e**2).mean()) - mean**2)
+    sums = {
+        "columns": (float((s.sum(dim=2) ** 2).sum()) / columns, calls * rows),
+        "rows": (float((s.sum(dim=1) ** 2).sum()) / rows, calls * columns),
+        "calls": (float((s.sum(dim=0) ** 2).sum()) / calls, rows * columns),
+    }
+    see(
+        f"{calls} calls gave {n:,} values. Divided by their own size, their mean is {mean:+.4f} (standard normal noise: within "
+        f"±{6.8 / math.sqrt(n):.3f}), their fourth moment {kurtosis(s):.3f} (3 ± {SIGMAS * math.sqrt(24 / n):.3f})."
+    )
+    over = ", ".join(f"{value / k:.3f} over {name}" for name, (value, k) in sums.items())
+    see(f"Size of sums of the noise against that of independent noise (1): {over}.")
+    if bool((e[1:] == e[:-1]).flatten(1).all(dim=1).any()):
+        raise NotEarned(
+            "The noise is the same on every call: draw it anew each time, from a generator that goes on.", "noise_not_fresh"
+        )
+    if bool((e == e[:, :1, :1]).all()):
+        raise NotEarned(
+            "One number is drawn and used for the whole batch: each entry of z needs a number of its own.",
+            "one_number_for_all",
+        )
+    off = {name: abs(math.log(max(value / k, 1e-30))) for name, (value, k) in sums.items() if chi_squared(value, k) < ALPHA}
+    if off:  # noise that is shared in one way shows, less, in the other sums as well
+        name = max(off, key=off.get)
+        raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
+    moments(s)
+    if normal(mean * math.sqrt(n)) < ALPHA:
+        size = f": its mean is {mean:+.2f} of its own size, not 0" if repeatable else ""
+        raise NotEarned(f"The noise is not centred{size}. ε comes from a standard normal distribution.", "noise_not_centred")
+    for limit, share in BEYOND.items():
+        if poisson(int((s.abs() > limit).sum()), n * share) < ALPHA:
+            raise NotEarned(
+                f"The noise is not normal: values beyond {limit:g} standard deviations are cut off or too frequent.",
+                "noise_cut_off",
+            )
+    if not 0.25 < rescaled(s) < 4:
+        raise NotEarned(
+            "The noise of a batch is rescaled to a fixed spread: ε is drawn, not standardised.", "noise_standardised"
+        )
+    pairs(s)
+
+
+BEYOND = {2: 0.0455003, 3: 0.0026998, 3.5: 0.00046526}  # limit → share of a normal's values beyond it
+SHARED_OVER_DIMENSIONS = (
+    "The noise of the latent dimensions is not independent: each entry of z needs a number of its own.",
+    "noise_shared_over_dimensions",
+)
+SHARED_OVER_BATCH = (
+    "The noise is the same, or nearly so, for several rows of the batch: each point needs numbers of its own.",
+    "noise_shared_over_batch",
+)
+BALANCED = (
+    "The noise of a batch adds up to zero: ε is drawn, not standardised or balanced afterwards.",
+    "noise_standardised",
+)
+NOT_FRESH = ("Part of the noise is the same on every call: draw all of it anew each time.", "noise_not_fresh")
+# (what was summed over, whether the sums are too large) → what that means
+SUMS = {
+    ("columns", True): SHARED_OVER_DIMENSIONS,
+    ("columns", False): SHARED_OVER_DIMENSIONS,
+    ("rows", True): SHARED_OVER_BATCH,
+    ("rows", False): BALANCED,
+    ("calls", True): NOT_FRESH,
+    ("calls", False): ("The noise of one call undoes that of another: draw it anew each time.", "noise_not_fresh"),
+}
+
+
+def constant(values):
+    return bool((values == values.flatten()[0]).all())
+
+
+def kurtosis(s):
+    return float((s**4).mean())
+
+
+def moments(s):
+    """NotEarned unless third and fourth moment are those of a normal, 0 and 3.
+
+    Of N normal values they have variances 6/N and 24/N. The fourth moment of 65,536 values has skewness √(216/N) = 0.057,
+    which makes 7.5 standard deviations exp(7.5³ · 0.057 / 6) = 57 times as likely as a normal's 6.4e-14: 3.6e-12. They are
+    0.144 here: a normal cut off at ±2.5 (2.63) is 19 of its standard deviations away, a Student t with 30 degrees of freedom
+    (3.23) is 12 away; a uniform has 1.8 and a sign 1.
+    """
+    n, fourth = s.numel(), kurtosis(s)
+    if abs(fourth - 3) <= SIGMAS * math.sqrt(24 / n) and abs(float((s**3).mean())) <= SIGMAS * math.sqrt(6 / n):
+        return
+    name, sentence = next(
+        (named for value, named in KURTOSIS.items() if abs(fourth - value) < 0.03),
+        ("noise_cut_off", "The noise is not normal: its tails are cut off.")
+        if fourth < 3
+        else ("noise_with_heavy_tails", "The noise is not normal: its tails are too heavy."),
+    )
+    raise NotEarned(sentence, name)
+
+
+# Fourth moment of standardised noise → what it is.
+KURTOSIS = {
+    1.8: ("uniform_noise", "The noise is uniform, not normal: look at which random function you call."),
+    1.0: ("sign_noise", "The noise takes two values only, plus and minus: ε comes from a normal distribution."),
+}
+
+
+def rescaled(s):
+    """How much the spread of a batch varies from call to call; 1 for independent noise, 0 for noise set to a fixed spread.
+
+    A mean of 512 squares with standard deviation 0.065 around 1: below 0.25 or above 4 with a probability below e⁻¹⁰⁰.
+    """
+    rows = s.shape[1]
+    return float(((((s**2).sum(dim=1) - rows) / math.sqrt(2 * rows)) ** 2).mean())
+
+
+def pairs(s):
+    """NotEarned when two entries of a batch depend on each other, in value or in magnitude.
+
+    The correlation r of two independent normals over 256 calls has t = r√254/√(1 − r²) with 254 degrees of freedom; |r| > 0.5
+    is t > 9.2, probability 1.3e-17, and 8e-13 for the 32,640 pairs taken twice. Magnitudes are turned into normal scores, for
+    which the same holds. Numbers used twice have |r| = 1.
+    """
+    calls, rows, columns = s.shape
+    values = s.reshape(calls, rows * columns)
+    magnitudes = torch.special.ndtri(torch.erf(values.abs() / math.sqrt(2)).clamp(1e-15, 1 - 1e-15))
+    for x in (values, magnitudes):
+        x = (x - x.mean(dim=0)) / x.std(dim=0, correction=0)
+        r = (x.T @ x / calls).abs().fill_diagonal_(0)
+        if float(r.max()) > CORRELATION:
+            a, b = divmod(int(r.argmax()), rows * columns)
+            if a // columns == b // columns:
+                raise NotEarned(*SHARED_OVER_DIMENSIONS)
+            if a % columns == b % columns:
+                raise NotEarned(*SHARED_OVER_BATCH)
+            raise NotEarned(
+                "Some random numbers are used for two entries of z: each entry needs a number of its own.",
+                "numbers_used_twice",
+            )
+
+
+def unit(spread, count, repeatable=True):
+    """NotEarned unless the noise has standard deviation 1: `spread`² · count is chi-squared with `count` degrees.
+
+    With 65,536 values a standard deviation 2 % off is 7 standard errors away.
+    """
+    if chi_squared(spread**2 * count, count) < ALPHA:
+        size = (
+            f"has the standard deviation {spread:.2g} and should have 1" if repeatable else "has not the standard deviation 1"
+        )
+        raise NotEarned(
+            f"The noise {size}: nothing but the standard deviation that `logvar` asks for may stretch or shrink it.",
+            "noise_not_unit",
+        )
+
+
+# --- where two calls with one seed differ ----------------------------------------------------------------------------
+
+
+def moved_by(draws, at_zero, mu):
+    """Whether the means of 256 elements over 1,024 draws move by `mu` between draws at 0 and at `mu`, by their standard error.
+
+    Each |t| with 1,023 or more degrees of freedom stays below 8 with probability 1 − 3.3e-15, all 256 with 1 − 8.5e-13. An
+    error of half the noise's standard deviation, in any element, is 11 standard errors; so is a factor of 0.83 on `mu` at
+    |mu| = 3 and standard deviation 1.
+    """
+    error = ((draws.var(dim=0) + at_zero.var(dim=0)) / len(draws)).sqrt()
+    return bool(((draws.mean(dim=0) - at_zero.mean(dim=0) - mu.double()).abs() <= 8 * error + 2e-4).all())
+
+
+def spread_follows(draws, ones, factor, factor_at_one):
+    """Whether the standard deviation of each element grows as |factor| does.
+
+    The logarithm of the ratio of two sample standard deviations of 1,024 normal draws has standard deviation
+    1/√1024 = 0.031. Each of 256 stays within 7.5 of them with probability 1 − 6.4e-14, all with 1 − 1.6e-11; their mean
+    (0.002) and their slope over logvar (0.0007) within 7, each with 1 − 2.6e-12. A right answer fails with 2.2e-11. A spread
+    that is 1.5 % off everywhere is found, and so is a factor of logvar of 0.495 or 0.505 for ½.
+    """
+    expected = (factor / factor_at_one).abs().log()
+    residual = draws.std(dim=0).log() - ones.std(dim=0).log() - expected
+    if not bool(torch.isfinite(residual).all()):
+        return False
+    n, sd = residual.numel(), 1 / math.sqrt(len(draws))
+    about = expected - expected.mean()
+    slope_sd = sd / max(float(about.norm()), 1.0)
+    slope = float((residual * about).sum() / max(float((about**2).sum()), 1.0))
+    return (
+        bool((residual.abs() < 7.5 * sd).all())
+        and abs(float(residual.mean())) < 7 * sd / math.sqrt(n)
+        and abs(slope) < 7 * slope_sd
+    )

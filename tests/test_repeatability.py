@@ -1,0 +1,66 @@
+"""The same submission gets the same verdict, byte for byte: many times, in random order, several at once."""
+
+import concurrent.futures
+import json
+import multiprocessing
+import random
+
+import pytest
+
+from autograder import assignment as assignments
+from autograder.grading.submission import grade
+from autograder.vae_swiss_roll.samples import loss, sampler
+
+TIMES = 100
+# Judged by statistics on noise that differs from run to run, and wrong in several ways at once.
+CONTESTED = {
+    "vae_model": sampler(
+        "noise = np.random.default_rng().normal(0.5, 1.0, tuple(mu.shape))\n"
+        "return mu + logvar.exp() * torch.from_numpy(noise).to(mu)"
+    ),
+    "vae_loss": loss("-torch.mean(1 + logvar - mu.pow(2) - logvar.exp()) + 1e-9 * torch.rand(())"),
+}
+OTHERS = [
+    {},
+    {
+        "vae_model": sampler(
+            "return mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape, generator=(g := torch.Generator(), g.seed())[0]).to(mu)"
+        )
+    },
+    {"vae_model": sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)")},
+    {"vae_loss": loss("no_such_name")},
+]
+
+
+def mark(raw):
+    """The verdict on `raw` as JSON, durations aside; runs in another process."""
+    verdict = grade(raw, assignments.load("vae_swiss_roll")).verdict.to_json("notebook.ipynb")
+    del verdict["seconds"]
+    return json.dumps(verdict)
+
+
+@pytest.fixture(scope="module")
+def verdicts(submission):
+    """submission → the verdicts it got."""
+    class_ = [submission(**CONTESTED)] * TIMES + [submission(**answers) for answers in OTHERS] * 4
+    random.Random(0).shuffle(class_)
+    found = {}
+    with concurrent.futures.ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for raw, verdict in zip(class_, pool.map(mark, class_), strict=True):
+            found.setdefault(raw, []).append(verdict)
+    return found
+
+
+def test_a_hundred_times_the_same_verdict(verdicts, submission):
+    found = verdicts[submission(**CONTESTED)]
+    assert len(found) == TIMES
+    assert len(set(found)) == 1
+    assert json.loads(found[0])["score"] == 4
+
+
+def test_the_others_are_not_disturbed(verdicts, submission):
+    for answers, score in zip(OTHERS, (8, 8, 7, 5), strict=True):
+        found = verdicts[submission(**answers)]
+        assert len(found) == 4
+        assert len(set(found)) == 1
+        assert json.loads(found[0])["score"] == score
