@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from autograder.errors import ChecksError, SubmissionError
+from autograder.errors import ChecksError, GraderError, SubmissionError
 from autograder.grading.explain import explain
 from autograder.grading.verdict import FAILED, NOT_RUN, PASSED, CheckResult, Evidence
 from autograder.rubric import NotEarned, Record
@@ -48,6 +48,8 @@ def run(assignment, cells, plugin, *more):
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         status = pytest.main([*options, *files], plugins=[plugin])
     if plugin.broken is not None:
+        if isinstance(plugin.broken[1], GraderError):
+            raise plugin.broken[1]
         raise ChecksError(f"the check {plugin.broken[0]} broke by itself: {plugin.broken[1]!r}") from plugin.broken[1]
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not plugin.expected:
         raise ChecksError(f"pytest could not run the hidden checks (exit code {int(status)}): {said.getvalue()[-2000:]}")

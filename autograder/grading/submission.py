@@ -86,7 +86,7 @@ def grade_repaired(nb, assignment, settings=None, notes=(), evidence=False):
     verdict = Verdict(
         GRADED,
         checks,
-        notes=(*notes, *session.notes, *student.notes),
+        notes=(*notes, *session.notes, *student.notes, *filter(None, [backends.WARNINGS.get(settings.sandbox)])),
         sandbox=settings.sandbox,
         seconds=time.monotonic() - started,
     )

@@ -19,12 +19,10 @@ to a uid of its own that nothing else uses. Started by anybody else, a user name
 """
 
 import contextlib
-import dataclasses
 import functools
 import json
 import os
 import pathlib
-import secrets
 import shutil
 import signal
 import socket
@@ -36,9 +34,8 @@ import threading
 import typing
 import weakref
 
-from autograder.errors import SandboxError, TimedOut, WorkerDied
-from autograder.sandbox import frames
-from autograder.sandbox.channel import Channel
+from autograder.errors import SandboxError
+from autograder.sandbox.handle import FIRST_UID, greet, said_by, variables
 from autograder.sandbox.limits import Limits
 
 HERE = pathlib.Path(__file__).parent
@@ -46,62 +43,8 @@ PACKAGE = HERE.parent
 ROOM = "/run/worker"  # inside: our three files
 HOME = "/home/student"
 SOCKETS = "/run/jupyter"  # inside: the kernel's ipc sockets, on a small tmpfs
-PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
 NAMESPACES = ["mnt", "pid", "net", "ipc", "uts"]  # and "user", for everybody but root
-FIRST_UID = 200_000  # a range that neither people nor packages use
-VARIABLES = {
-    "HOME": HOME,
-    "PATH": "/usr/bin:/bin",
-    "LANG": "C.UTF-8",
-    "TMPDIR": "/tmp",
-    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-    "MPLCONFIGDIR": "/tmp/matplotlib",
-    "IPYTHONDIR": "/tmp/ipython",
-    "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",
-    "NBGRADER_EXECUTION": "autograde",  # the visible checks print then, and do not raise
-    # One thread per worker: parallel submissions use the cores, and a fork must not inherit a pool of threads.
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-}
-
-
-@dataclasses.dataclass
-class Worker:
-    """A running kernel inside its sandbox.
-
-    Attributes:
-        process: the outer bwrap.
-        pid: the first process inside.
-        channel: the door for calls.
-        connection: Jupyter's connection info, with paths that the grader can reach.
-    """
-
-    process: subprocess.Popen
-    pid: int
-    channel: Channel
-    connection: dict
-
-    def alive(self):
-        """Whether the kernel is still there: the sandbox stands, and the other end of the channel is open."""
-        return self.process.poll() is None and not self.channel.closed()
-
-    def kill(self):
-        """Ends everything inside, at once. Safe to call twice."""
-        self.channel.close()
-        if self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)  # the first process of the pid namespace; the outer bwrap reaps it and ends
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.wait()
-        for stream in (self.process.stdout, self.process.stderr):
-            if stream:
-                stream.close()
+VARIABLES = variables(HOME, "/tmp")
 
 
 def find():
@@ -144,7 +87,7 @@ def start_cold(calls, limits):
         process, pid = launch(arguments(limits, room(calls)), [sys.executable, "-I", "-c", code], [theirs.fileno()])
     finally:
         theirs.close()
-    return greet(process, pid, ours, limits)
+    return enter(process, pid, ours, limits)
 
 
 def start_warm(calls, limits):
@@ -168,7 +111,7 @@ def start_warm(calls, limits):
         raise
     finally:
         theirs.close()
-    return greet(process, pid, ours, limits)
+    return enter(process, pid, ours, limits)
 
 
 def launch(options, command, descriptors, stdout=False):
@@ -193,44 +136,30 @@ def launch(options, command, descriptors, stdout=False):
     return process, json.loads(text)["child-pid"]
 
 
-def said_by(process):
-    process.kill()
-    return process.communicate()[1].decode(errors="replace").strip()[:2000] or "it said nothing"
+def enter(process, pid, sock, limits):
+    """`handle.greet` for a worker in a sandbox of ours.
+
+    Its sockets lie on a tmpfs of the sandbox, so that nothing the student writes reaches a disk of this machine; the grader
+    goes through the root folder of the sandbox's first process.
+    """
+    return greet(
+        process,
+        pid,
+        sock,
+        limits,
+        home=HOME,
+        uid=FIRST_UID + pid % 1_000_000 if os.geteuid() == 0 else None,
+        inside=f"{SOCKETS}/k",
+        outside=f"/proc/{pid}/root{SOCKETS}/k",
+        end=lambda: end(process, pid),
+    )
 
 
-def greet(process, pid, sock, limits):
-    """Configures a worker through its channel and waits until its kernel answers. → Worker"""
-    key = secrets.token_hex(16)
-    # The sockets lie on a tmpfs of the sandbox, so that nothing the student writes reaches a disk of this machine; the
-    # grader goes through the root folder of the sandbox's first process.
-    connection = {
-        "transport": "ipc",
-        "ip": f"/proc/{pid}/root{SOCKETS}/k",
-        "key": key.encode(),
-        "signature_scheme": "hmac-sha256",
-        **{f"{name}_port": port for name, port in PORTS.items()},
-    }
-    worker = Worker(process, pid, Channel(sock), connection)
-    try:
-        worker.channel.send(
-            {
-                "limits": dataclasses.asdict(limits),
-                "uid": FIRST_UID + pid % 1_000_000 if os.geteuid() == 0 else None,
-                "home": HOME,
-                "kernel": {"ip": f"{SOCKETS}/k", "ports": PORTS, "key": key},
-            }
-        )
-        header, _ = worker.channel.receive(limits.start_seconds, "the start of the kernel")
-        if header != {"ready": True}:
-            raise SandboxError(f"the worker said {header!r} where it should have said that it is ready")
-    except (WorkerDied, TimedOut, frames.FrameError) as error:
-        said = said_by(process)
-        worker.kill()
-        raise SandboxError(f"the worker did not start ({error}). bubblewrap: {said}") from error
-    except BaseException:
-        worker.kill()
-        raise
-    return worker
+def end(process, pid):
+    """Kills the first process of the pid namespace, which takes all others along; the outer bwrap reaps it and ends."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 class ForkingFails(Exception):

@@ -1,0 +1,122 @@
+"""The grader's handle on a running worker, whichever backend started it."""
+
+import dataclasses
+import secrets
+import subprocess
+import typing
+
+from autograder.errors import SandboxError, TimedOut, WorkerDied
+from autograder.sandbox import frames
+from autograder.sandbox.channel import Channel
+
+PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
+FIRST_UID = 200_000  # a range that neither people nor packages use
+
+
+def variables(home, scratch):
+    """The worker's whole environment, with its home and its folder for temporary files."""
+    return {
+        "HOME": home,
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "TMPDIR": scratch,
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MPLCONFIGDIR": f"{scratch}/matplotlib",
+        "IPYTHONDIR": f"{scratch}/ipython",
+        "JUPYTER_RUNTIME_DIR": f"{scratch}/jupyter",
+        "NBGRADER_EXECUTION": "autograde",  # the visible checks print then, and do not raise
+        # One thread per worker: parallel submissions use the cores, and a fork must not inherit a pool of threads.
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+
+
+@dataclasses.dataclass
+class Worker:
+    """A running kernel.
+
+    Attributes:
+        process: the outermost process.
+        pid: the first process inside.
+        channel: the door for calls.
+        connection: Jupyter's connection info, with paths that the grader can reach.
+        end: kills every process inside; may be called twice.
+        clean_up: called once the processes have ended.
+    """
+
+    process: subprocess.Popen
+    pid: int
+    channel: Channel
+    connection: dict
+    end: typing.Callable
+    clean_up: typing.Callable
+
+    def alive(self):
+        """Whether the kernel is still there: its process runs, and the other end of the channel is open."""
+        return self.process.poll() is None and not self.channel.closed()
+
+    def kill(self):
+        """Ends everything inside, at once. Safe to call twice."""
+        self.channel.close()
+        self.end()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
+        self.clean_up()
+
+
+def said_by(process):
+    """What a process wrote to stderr; it is ended."""
+    process.kill()
+    return process.communicate()[1].decode(errors="replace").strip()[:2000] or "it said nothing"
+
+
+def greet(process, pid, sock, limits, *, home, uid, inside, outside, end, clean_up=lambda: None):
+    """Configures a worker through its channel and waits until its kernel answers. → Worker
+
+    Args:
+        process, pid: as in `Worker`.
+        sock: the grader's end of the channel.
+        limits: `Limits`.
+        home: the worker's folder, as it sees it.
+        uid: what the worker changes to, or None.
+        inside, outside: path prefix of the kernel's ipc sockets, as the worker and as the grader sees it.
+        end, clean_up: as in `Worker`.
+    """
+    key = secrets.token_hex(16)
+    connection = {
+        "transport": "ipc",
+        "ip": outside,
+        "key": key.encode(),
+        "signature_scheme": "hmac-sha256",
+        **{f"{name}_port": port for name, port in PORTS.items()},
+    }
+    worker = Worker(process, pid, Channel(sock), connection, end, clean_up)
+    try:
+        worker.channel.send(
+            {
+                "limits": dataclasses.asdict(limits),
+                "uid": uid,
+                "home": home,
+                "kernel": {"ip": inside, "ports": PORTS, "key": key},
+            }
+        )
+        header, _ = worker.channel.receive(limits.start_seconds, "the start of the kernel")
+        if header != {"ready": True}:
+            raise SandboxError(f"the worker said {header!r} where it should have said that it is ready")
+    except (WorkerDied, TimedOut, frames.FrameError) as error:
+        said = said_by(process)
+        worker.kill()
+        raise SandboxError(f"the worker did not start ({error}). It said: {said}") from error
+    except BaseException:
+        worker.kill()
+        raise
+    return worker
