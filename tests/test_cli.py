@@ -65,6 +65,43 @@ def test_the_table_says_what_was_seen(files):
     assert "scaled by the variance" in done.stdout
 
 
+def test_explain_says_for_each_criterion_what_was_asked_called_and_seen(files):
+    done = run("check", "--explain", files / "half.ipynb")
+    assert done.returncode == 0, done.stderr
+    for title in ("a proper tensor", "scaled by the standard deviation", "gradient of the KL"):
+        assert f": {title}, " in done.stdout
+    words = " ".join(done.stdout.split())
+    assert (
+        "called reparameterize(mu, logvar) with mu (128×2, float32, all 0), logvar (128×2, float32, -6 to 3); seed 6" in words
+    )
+    assert "Where `logvar` is +3.00, the noise in z is 7.389 times what it is where `logvar` is 1." in words  # e², not e
+    assert "so Your noise is scaled by the variance" in words
+    assert words.count("The criterion is met.") == 8
+
+
+def test_explain_in_json_holds_the_students_own_numbers(files):
+    done = run("check", "--explain", "--json", files / "half.ipynb", files / "untouched.ipynb")
+    half, untouched = (json.loads(line) for line in done.stdout.splitlines())
+    for check in (*half["checks"], *untouched["checks"]):
+        assert check["asks"]
+        assert check["called"]
+    assert any("loss 0.5" in sentence for check in half["checks"] for sentence in check["seen"])
+    assert all("still to do" in came_back for check in untouched["checks"] for _, came_back in check["called"])
+
+
+def test_the_settings_of_the_course_folder_count(files, tmp_path):
+    (tmp_path / "nbgrader_config.py").write_text(
+        'c = get_config()\nc.GradeOutside.points = {"reparameterize.scale": 0.5, "reparameterize.noise": 1.5}\n'
+    )
+    for arguments, cwd in (((), tmp_path), (("--course", tmp_path), None)):
+        done = run("check", "--json", files / "half.ipynb", *arguments, cwd=cwd)
+        assert json.loads(done.stdout)["score"] == 7.5, done.stderr
+    (tmp_path / "nbgrader_config.py").write_text('c = get_config()\nc.GradeOutside.points = {"reparameterize.scale": 5}\n')
+    done = run("check", "--json", files / "half.ipynb", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "9 points together" in done.stderr
+
+
 def test_exit_code_1_when_something_could_not_be_graded_and_the_others_are(files):
     done = run("check", "--json", files / "cut.ipynb", files / "missing.ipynb", files / "good.ipynb")
     assert done.returncode == 1

@@ -85,7 +85,7 @@ def test_settings_come_from_the_courses_configuration(tmp_path, submission, assi
     ("what", "value"), [("policies", {"no_such_policy": True}), ("points", {"reparameterize.no_such_criterion": 1})]
 )
 def test_a_setting_of_something_that_does_not_exist_is_told_with_the_names_that_do(what, value, submission, assignment):
-    with pytest.raises(CourseError, match="Known: .*(kl_summed_over_batch|reparameterize.scale)"):
+    with pytest.raises(CourseError, match=r"Known: .*(kl_summed_over_batch|reparameterize.scale)"):
         grade(submission(), assignment, Settings(**{what: value}))
 
 

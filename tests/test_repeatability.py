@@ -20,13 +20,12 @@ CONTESTED = {
     ),
     "vae_loss": loss("-torch.mean(1 + logvar - mu.pow(2) - logvar.exp()) + 1e-9 * torch.rand(())"),
 }
+OWN_GENERATOR = sampler(
+    "g = torch.Generator()\ng.seed()\nreturn mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape, generator=g).to(mu)"
+)
 OTHERS = [
     {},
-    {
-        "vae_model": sampler(
-            "return mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape, generator=(g := torch.Generator(), g.seed())[0]).to(mu)"
-        )
-    },
+    {"vae_model": OWN_GENERATOR},
     {"vae_model": sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)")},
     {"vae_loss": loss("no_such_name")},
 ]

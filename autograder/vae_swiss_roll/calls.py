@@ -9,9 +9,10 @@
             grad_logvar of sum(weights * z)
     {"op": "loss", "seed": int, "beta": float, "gradients": bool, "repeat": int, "device": ...}
         tensors: x, recon_x (batch, width), mu, logvar (batch, latent)
-        returns: value, as above; with gradients: grad_mu, grad_logvar
+        returns: value, as above; with gradients: grad_mu, grad_logvar, grad_recon_x
 
-Both replies name under "changed" those of mu and logvar that the function changed in place.
+Both replies name under "changed" those of mu and logvar that the function changed in place, and say under "seed_kept" or
+"backward" whether it seeded a generator or ran a backward pass.
 
 `pretend` runs the function on fake CUDA tensors, which have a device and a shape but no numbers. Nothing here knows what a
 right answer is: the stand-in model below returns what it is told, and judging is done elsewhere.
@@ -116,12 +117,25 @@ def seed_everything(seed, device):
 def on_the_cpu_after_all(operation, header, tensors, namespace, first):
     """The call again with every "cuda" read as "cpu": a fixed device is one mistake and must not hide the others."""
     try:
-        with CudaIsCpu():
+        with CudaIsCpu(), legacy_types():
             reply, returned = operation(header, tensors, namespace)
     except BaseException:
         return first, {}
     reply["pretended"] = first["raised"]
     return reply, returned
+
+
+@contextlib.contextmanager
+def legacy_types():
+    """`torch.cuda.FloatTensor` and its like are types, which no mode sees."""
+    before = {name: getattr(torch.cuda, name) for name in ("FloatTensor", "DoubleTensor", "HalfTensor")}
+    for name in before:
+        setattr(torch.cuda, name, getattr(torch, name))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(torch.cuda, name, value)
 
 
 class CudaIsCpu(TorchFunctionMode):
@@ -130,7 +144,12 @@ class CudaIsCpu(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
         if function is torch.Tensor.cuda:
             return args[0]
-        return function(*map(self.read, args), **{name: self.read(value) for name, value in (kwargs or {}).items()})
+        kwargs = {name: self.read(value) for name, value in (kwargs or {}).items()}
+        if _type(kwargs.get("device")) is int:
+            kwargs["device"] = "cpu"
+        if function is torch.Tensor.to and _type(args[1]) is int:
+            args = (args[0], "cpu", *args[2:])
+        return function(*map(self.read, args), **kwargs)
 
     @staticmethod
     def read(value):
@@ -150,7 +169,7 @@ def reparameterize(header, tensors, namespace):
     model = _kept[0]
     model.train(header["training"])
     if header["device"] == "pretend":
-        with FakeTensorMode(), GeneratorsHaveDevices():
+        with FakeTensorMode(allow_non_fake_inputs=True), GeneratorsHaveDevices(), unvalidated():
             pretend_parameters(model)
             seed_everything(header["seed"], header["device"])
             return {"returned": describe(model.reparameterize(pretend(tensors["mu"]), pretend(tensors["logvar"])))[0]}, {}
@@ -158,14 +177,16 @@ def reparameterize(header, tensors, namespace):
     leaf_mu, leaf_logvar = (tensors[name].to(header["device"]).requires_grad_() for name in ("mu", "logvar"))
     seed_everything(header["seed"], header["device"])
     values = []
-    for _ in _range(header["repeat"]):
-        mu, logvar = leaf_mu * 1, leaf_logvar * 1  # in training they come out of a layer: no leaves
-        z = model.reparameterize(mu, logvar)
-        description, value = describe(z)
-        if value is None:
-            return {"returned": description}, {}
-        values.append(value)
-    reply = {"returned": description, "seed_kept": _initial_seed() == header["seed"]}
+    seeded = []
+    with noting_seeds(seeded):
+        for _ in _range(header["repeat"]):
+            mu, logvar = leaf_mu * 1, leaf_logvar * 1  # in training they come out of a layer: no leaves
+            z = model.reparameterize(mu, logvar)
+            description, value = describe(z)
+            if value is None:
+                return {"returned": description}, {}
+            values.append(value)
+    reply = {"returned": description, "seed_kept": _initial_seed() == header["seed"] and not seeded}
     reply["changed"] = changed([("mu", mu, leaf_mu), ("logvar", logvar, leaf_logvar)])
     returned = {"value": values[0] if header["repeat"] == 1 else _stack(values)}
     ends = [_rand(2).tolist(), [random.random(), random.random()], numpy.random.random(2).tolist()]
@@ -178,12 +199,12 @@ def reparameterize(header, tensors, namespace):
 def loss(header, tensors, namespace):
     function = lookup(namespace, "compute_vae_loss")
     if header["device"] == "pretend":
-        with FakeTensorMode(), GeneratorsHaveDevices():
+        with FakeTensorMode(allow_non_fake_inputs=True), GeneratorsHaveDevices(), unvalidated():
             model = StandIn(**{name: pretend(tensors[name]) for name in ("x", "recon_x", "mu", "logvar")})
             seed_everything(header["seed"], header["device"])
             return {"returned": describe(function(model, pretend(tensors["x"]), header["beta"]))[0]}, {}
     here = {name: tensors[name].to(header["device"]) for name in ("x", "recon_x", "mu", "logvar")}
-    model = StandIn(**{**here, "mu": nn.Parameter(here["mu"]), "logvar": nn.Parameter(here["logvar"])})
+    model = StandIn(here["x"], *(nn.Parameter(here[name]) for name in ("recon_x", "mu", "logvar")))
     seed_everything(header["seed"], header["device"])
     values = []
     for _ in _range(header["repeat"]):
@@ -194,8 +215,8 @@ def loss(header, tensors, namespace):
         values.append(value)
     returned = {"value": values[0] if header["repeat"] == 1 else _stack(values)}
     if header["gradients"] and value.dim() == 0:
-        returned |= gradients(result, model.mu, model.logvar, torch.ones_like(result))
-    return {"returned": description, "changed": changed(model.handed_out)}, returned
+        returned |= gradients(result, model.mu, model.logvar, torch.ones_like(result), model.recon_x)
+    return {"returned": description, "changed": changed(model.handed_out), "backward": model.mu.grad is not None}, returned
 
 
 def lookup(namespace, name):
@@ -221,23 +242,27 @@ def new_model(namespace, latent_dim):
 class StandIn(nn.Module):
     """A model that answers with chosen numbers, whichever way it is asked.
 
-    The means and log-variances are its parameters, and every answer is a new tensor made from them, as a real encoder's
-    would be. Asked about some of the rows, in any order, it answers for those.
+    Its numbers are parameters, and every answer is a new tensor made from them, as a real network's would be. Asked about some
+    of the points, in any order, it answers for those; about other points, with other numbers.
     """
 
     def __init__(self, x, recon_x, mu, logvar):
         super().__init__()
         self.x, self.recon_x = x, recon_x
         self.mu, self.logvar = mu, logvar
+        self.latent_dim = mu.shape[1]
         self.handed_out = []  # (name, tensor, what it was) of each answer
-        self.encoder, self.decoder = nn.Identity(), nn.Identity()
-        self.fc_mu = lambda h: self.hand_out("mu", h)
-        self.fc_logvar = lambda h: self.hand_out("logvar", h)
+        self.encoder, self.decoder = nn.Identity(), Answer(lambda z: self.recon_x * 1, mu, x)
+        self.fc_mu = Answer(lambda h: self.hand_out("mu", h), x, mu)
+        self.fc_logvar = Answer(lambda h: self.hand_out("logvar", h), x, logvar)
 
     def rows(self, x, of):
-        if x.shape[0] == self.x.shape[0]:
+        if hasattr(x, "fake_mode"):
             return of * 1
-        return of[torch.cdist(x, self.x).argmin(dim=1)]
+        if x.dim() == 1:
+            return self.rows(x.unsqueeze(0), of)[0]
+        gap, nearest = (x.detach().to(self.x).unsqueeze(1) - self.x).abs().amax(dim=2).min(dim=1)
+        return of[nearest] + (gap > 0.01).to(of).unsqueeze(1)
 
     def hand_out(self, name, x):
         answer = self.rows(x, getattr(self, name))
@@ -258,15 +283,27 @@ class StandIn(nn.Module):
         return self.rows(x, self.recon_x), mu, logvar
 
 
-def gradients(result, mu, logvar, weights):
+class Answer(nn.Module):
+    """A layer of the stand-in, with a real one's attributes."""
+
+    def __init__(self, answer, given, returned):
+        super().__init__()
+        self.answer, self.in_features, self.out_features = answer, given.shape[1], returned.shape[1]
+
+    def forward(self, value):
+        return self.answer(value)
+
+
+def gradients(result, mu, logvar, weights, *more):
     """The gradients of sum(weights * result) that autograd finds; an input that it does not reach is left out."""
     with _without_overrides():
         if not result.requires_grad:
             return {}
         # A result in another shape is another criterion's business.
+        result = result.T if result.shape == weights.shape[::-1] else result
         result = result.reshape(weights.shape) if result.numel() == weights.numel() else result
-        found = _grad((result * weights).sum(), [mu, logvar], allow_unused=True)
-    names = ("grad_mu", "grad_logvar")
+        found = _grad((result * weights).sum(), [mu, logvar, *more], allow_unused=True)
+    names = ("grad_mu", "grad_logvar", "grad_recon_x")[: 2 + len(more)]
     return {name: _detach(g).cpu().contiguous() for name, g in zip(names, found, strict=True) if g is not None}
 
 
@@ -293,10 +330,45 @@ def pretend_parameters(model):
                 object.__setattr__(module, name, fake)
 
 
+@contextlib.contextmanager
+def noting_seeds(seeded):
+    """Adds to `seeded` when CUDA's generators are seeded, which leaves no trace on a machine without them.
+
+    `torch.manual_seed` does so too, but leaves its own trace, unless it is undone by `fork_rng`.
+    """
+    before = {name: getattr(torch.cuda, name) for name in ("manual_seed", "manual_seed_all", "seed", "seed_all")}
+
+    def note(*arguments):
+        if sys._getframe(1).f_globals.get("__name__") != "torch.random":
+            seeded.append(True)
+
+    for name in before:
+        setattr(torch.cuda, name, note)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(torch.cuda, name, value)
+
+
+@contextlib.contextmanager
+def unvalidated():
+    """Distributions look at numbers to validate their arguments, which would end the pretended call before a mismatch."""
+    distribution = torch.distributions.Distribution
+    before = distribution._validate_args
+    distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        distribution.set_default_validate_args(before)
+
+
 class GeneratorsHaveDevices(TorchFunctionMode):
     """On a GPU a generator of the CPU is refused; a fake tensor would take it."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in (torch.Tensor.numpy, torch.Tensor.__array__) and args[0].device.type == "cuda":
+            raise FakeTensorDeviceMismatchError("numpy", "cuda", "cpu")
         result = function(*args, **(kwargs or {}))
         generator = (kwargs or {}).get("generator")
         if (
@@ -304,7 +376,7 @@ class GeneratorsHaveDevices(TorchFunctionMode):
             and _isinstance(result, _Tensor)
             and (generator.device.type != result.device.type)
         ):
-            raise FakeTensorDeviceMismatchError("generator and tensor on different devices")
+            raise FakeTensorDeviceMismatchError("generator", "cuda", "cpu")
         return result
 
 
@@ -358,7 +430,7 @@ def describe_error(error):
         "ours": kind.__module__ in ("builtins", "torch") or kind.__module__.startswith("torch."),
         "text": text,
         "line": line[:300] if line else None,
-        "device": "cuda" in lowered or "same device" in lowered or "different devices" in lowered or "nvidia" in lowered,
+        "device": any(word in lowered for word in ("cuda", "same device", "different devices", "nvidia", "accelerator")),
     }
 
 

@@ -93,6 +93,47 @@ SCALE = [
         lambda logvar: torch.full_like(logvar, (logvar / 2).exp().mean().item()),
         "All elements share one standard deviation: each latent variable of each point has its own.",
     ),
+    Misconception(
+        "inverse_std",
+        lambda logvar: (-logvar / 2).exp(),
+        "Your noise shrinks where `logvar` grows: somewhere a sign is turned, or a division should be a product.",
+    ),
+    Misconception(
+        "inverse_variance",
+        lambda logvar: (-logvar).exp(),
+        "Your noise is divided by the variance: it should get wider, not narrower, as `logvar` grows, and by σ, not σ².",
+    ),
+    Misconception(
+        "sigmoid_logvar_as_std",
+        lambda logvar: logvar.sigmoid(),
+        "Your noise is scaled by a sigmoid of `logvar`, which never exceeds 1: making a number positive does not undo a "
+        "logarithm.",
+    ),
+    Misconception(
+        "logvar_squared_as_std",
+        lambda logvar: logvar**2,
+        "Your noise is scaled by the square of `logvar`: making it positive does not undo the logarithm.",
+    ),
+    Misconception(
+        "wrong_base",
+        lambda logvar: 2 ** (logvar / 2),
+        "Your noise is scaled by a power of 2: `logvar` is a natural logarithm, so undo it with its own base.",
+    ),
+    Misconception(
+        "wrong_base_ten",
+        lambda logvar: 10 ** (logvar / 2),
+        "Your noise is scaled by a power of 10: `logvar` is a natural logarithm, so undo it with its own base.",
+    ),
+    Misconception(
+        "exponential_minus_one",
+        lambda logvar: (logvar / 2).expm1(),
+        "Your noise vanishes where `logvar` is 0, where σ is 1: look up what the function that you use subtracts.",
+    ),
+    Misconception(
+        "softplus_of_half",
+        lambda logvar: torch.nn.functional.softplus(logvar / 2),
+        "Your noise is scaled by a softplus: in this lesson the encoder's second output is the logarithm of σ².",
+    ),
 ]
 
 
@@ -281,6 +322,117 @@ KL = [
         "squared",
         lambda m, v: _terms(m, v).mean() ** 2,
         "Your KL is the square of the divergence: it is never negative without that.",
+    ),
+    Misconception(
+        "in_bits",
+        lambda m, v: _terms(m, v) / math.log(2),
+        "Your KL is in bits, the formula's in nats: leave out the division by the logarithm of 2.",
+    ),
+    Misconception(
+        "log_base_two",
+        lambda m, v: 0.5 * (m**2 + v.exp() - v / math.log(2) - 1),
+        "Your KL holds a logarithm to base 2: the derivation uses natural logarithms throughout.",
+    ),
+    Misconception(
+        "divided_by_batch_twice",
+        lambda m, v: _terms(m, v).mean() / len(m),
+        "Your KL is divided by the batch size twice: once is enough.",
+        AVERAGING,
+    ),
+    Misconception(
+        "divided_by_dimensions_twice",
+        lambda m, v: _terms(m, v).mean() / m.shape[1],
+        "Your KL is divided by the number of latent dimensions twice: a mean over all elements has done it already.",
+        AVERAGING,
+    ),
+    Misconception(
+        "divided_by_one_less",
+        lambda m, v: _terms(m, v).sum() / (m.numel() - 1),
+        "Your KL is divided by one less than the number of its terms: that belongs to a sample variance, this is a plain mean.",
+        AVERAGING,
+    ),
+    Misconception(
+        "divided_by_128",
+        lambda m, v: _terms(m, v).sum() / 128,
+        "Your KL is divided by 128 whatever the size of the batch: take the number from the tensors.",
+        AVERAGING,
+    ),
+    Misconception(
+        "half_taken_twice",
+        lambda m, v: _terms(m, v).mean() / 2,
+        "Your KL is half of the closed form: the factor ½ is in it twice.",
+    ),
+    Misconception(
+        "half_on_the_one_alone",
+        lambda m, v: m**2 + v.exp() - v - 0.5,
+        "The factor ½ reaches only the constant: put brackets around the whole sum.",
+    ),
+    Misconception(
+        "half_on_the_means_alone",
+        lambda m, v: 0.5 * m**2 + v.exp() - v - 1,
+        "The factor ½ reaches only the term of `mu`: put brackets around the whole sum.",
+    ),
+    Misconception(
+        "half_on_the_squares_alone",
+        lambda m, v: 0.5 * (m**2 + v.exp()) - v - 1,
+        "The factor ½ reaches only the first two terms: put brackets around the whole sum.",
+    ),
+    Misconception(
+        "logvar_doubled",
+        lambda m, v: 0.5 * (m**2 + v.exp() - 2 * v - 1),
+        "The term of the logarithm is twice as large as it should be: the logarithm of σ is half of `logvar`.",
+    ),
+    Misconception(
+        "logvar_halved",
+        lambda m, v: 0.5 * (m**2 + v.exp() - v / 2 - 1),
+        "The term of the logarithm is half as large as it should be: follow the factor ½ through the derivation.",
+    ),
+    Misconception(
+        "square_of_the_mean",
+        lambda m, v: 0.5 * (m.mean() ** 2 + (v.exp() - v - 1).mean()),
+        "You average `mu` first and square after: square each one, the average comes last.",
+        AVERAGING,
+    ),
+    Misconception(
+        "cross_entropy_only",
+        lambda m, v: 0.5 * (m**2 + v.exp() + math.log(2 * math.pi)),
+        "Your KL holds the expectation of the prior's logarithm alone: the entropy of the posterior is missing.",
+    ),
+    Misconception(
+        "wasserstein",
+        lambda m, v: m**2 + ((v / 2).exp() - 1) ** 2,
+        "You compare means and standard deviations by their squared differences: that is another distance, not the KL.",
+    ),
+    Misconception(
+        "squared_penalties",
+        lambda m, v: 0.5 * (m**2 + v**2),
+        "Your KL is a squared penalty on `mu` and `logvar`: zero at the prior, but not the divergence.",
+    ),
+    Misconception(
+        "root_of_the_divergence",
+        lambda m, v: _terms(m, v).mean().sqrt(),
+        "Your KL is the square root of the divergence.",
+    ),
+    Misconception(
+        "logvar_cut_off",
+        lambda m, v: _terms(m, v.clamp(-2, 2)),
+        "`logvar` is cut off at ±2 in your KL: the formula needs it whole.",
+    ),
+    Misconception(
+        "logvar_cut_off",
+        lambda m, v: _terms(m, v.clamp(-1, 1)),
+        "`logvar` is cut off at ±1 in your KL: the formula needs it whole.",
+    ),
+    Misconception(
+        "median",
+        lambda m, v: _terms(m, v).median(),
+        "Your KL is the median of the batch: average it.",
+        AVERAGING,
+    ),
+    Misconception(
+        "variance_upside_down",
+        lambda m, v: 0.5 * (m**2 + (-v).exp() - v - 1),
+        "The variance is upside down in your KL.",
     ),
 ]
 

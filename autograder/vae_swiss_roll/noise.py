@@ -71,9 +71,18 @@ def standard(e, see=lambda sentence: None, repeatable=True):
             "one_number_for_all",
         )
     off = {name: abs(math.log(max(value / k, 1e-30))) for name, (value, k) in sums.items() if chi_squared(value, k) < ALPHA}
+    if off and bool((e[:, 1:] > e[:, :-1]).all()):
+        raise NotEarned(
+            "The noise of each call is in order of size: each entry needs a number that does not depend on the others.",
+            "noise_in_order",
+        )
     if off:  # noise that is shared in one way shows, less, in the other sums as well
         name = max(off, key=off.get)
         raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
+    if float((s == s.flatten().mode().values).double().mean()) > 0.2 and kurtosis(s) > 3:
+        raise NotEarned(
+            "Part of z gets no noise: each entry needs a number of its own, on every call.", "noise_missing_in_places"
+        )
     moments(s)
     if normal(mean * math.sqrt(n)) < ALPHA:
         size = f": its mean is {mean:+.2f} of its own size, not 0" if repeatable else ""
@@ -84,13 +93,23 @@ def standard(e, see=lambda sentence: None, repeatable=True):
                 f"The noise is not normal: values beyond {limit:g} standard deviations are cut off or too frequent.",
                 "noise_cut_off",
             )
-    if not 0.25 < rescaled(s) < 4:
-        raise NotEarned(
-            "The noise of a batch is rescaled to a fixed spread: ε is drawn, not standardised.", "noise_standardised"
-        )
     pairs(s)
+    if max(len(set(call.abs().flatten().tolist())) for call in e) < 0.75 * rows * columns:
+        raise NotEarned(
+            "Many entries of z get the same random number, or one of a few: the noise is rounded, or drawn once and used "
+            "again.",
+            "numbers_used_twice",
+        )
+    spread = spreads(s)
+    if chi_squared(spread, calls) < ALPHA:
+        raise NotEarned(*(RESCALED if spread < calls else SCALE_VARIES))
 
 
+RESCALED = ("The noise of a batch is rescaled to a fixed spread: ε is drawn, not standardised.", "noise_standardised")
+SCALE_VARIES = (
+    "The spread of the noise changes from call to call: nothing but `logvar` may stretch or shrink it.",
+    "noise_scale_varies",
+)
 BEYOND = {2: 0.0455003, 3: 0.0026998, 3.5: 0.00046526}  # limit → share of a normal's values beyond it
 SHARED_OVER_DIMENSIONS = (
     "The noise of the latent dimensions is not independent: each entry of z needs a number of its own.",
@@ -135,29 +154,32 @@ def moments(s):
     n, fourth = s.numel(), kurtosis(s)
     if abs(fourth - 3) <= SIGMAS * math.sqrt(24 / n) and abs(float((s**3).mean())) <= SIGMAS * math.sqrt(6 / n):
         return
-    name, sentence = next(
-        (named for value, named in KURTOSIS.items() if abs(fourth - value) < 0.03),
-        ("noise_cut_off", "The noise is not normal: its tails are cut off.")
-        if fourth < 3
-        else ("noise_with_heavy_tails", "The noise is not normal: its tails are too heavy."),
+    known = (named for value, named in KURTOSIS.items() if abs(fourth - value) < 0.03)
+    raise NotEarned(
+        *next(known, SKEWED if abs(float((s**3).mean())) > 0.3 and fourth < 15 else CUT_OFF if fourth < 3 else HEAVY)
     )
-    raise NotEarned(sentence, name)
 
 
+CUT_OFF = ("The noise is not normal: its tails are cut off.", "noise_cut_off")
+HEAVY = ("The noise is not normal: its tails are too heavy.", "noise_with_heavy_tails")
+SKEWED = ("The noise is not normal but skewed: it reaches further to one side than to the other.", "noise_skewed")
 # Fourth moment of standardised noise → what it is.
 KURTOSIS = {
-    1.8: ("uniform_noise", "The noise is uniform, not normal: look at which random function you call."),
-    1.0: ("sign_noise", "The noise takes two values only, plus and minus: ε comes from a normal distribution."),
+    1.8: ("The noise is uniform, not normal: look at which random function you call.", "uniform_noise"),
+    3.869: ("The noise is never negative: it comes from one side of the normal distribution.", "folded_noise"),
+    1.0: ("The noise takes two values only, plus and minus: ε comes from a normal distribution.", "sign_noise"),
 }
 
 
-def rescaled(s):
-    """How much the spread of a batch varies from call to call; 1 for independent noise, 0 for noise set to a fixed spread.
+def spreads(s):
+    """How much the spread of a batch varies from call to call: chi-squared with as many degrees as calls.
 
-    A mean of 512 squares with standard deviation 0.065 around 1: below 0.25 or above 4 with a probability below e⁻¹⁰⁰.
+    The mean of k squares is chi-squared, and its cube root is normal to within 1/k (Wilson and Hilferty 1931). A spread set to
+    a fixed value gives 0; one that varies by 10 % from call to call gives six times the degrees.
     """
-    rows = s.shape[1]
-    return float(((((s**2).sum(dim=1) - rows) / math.sqrt(2 * rows)) ** 2).mean())
+    k = s[0].numel()
+    cube_root = (s**2).mean(dim=(1, 2)) ** (1 / 3)
+    return float((((cube_root - (1 - 2 / (9 * k))) / math.sqrt(2 / (9 * k))) ** 2).sum())
 
 
 def pairs(s):

@@ -36,6 +36,7 @@ class Returned:
     changed: frozenset = frozenset()
     seed_kept: bool = True
     fixed_device: bool = False
+    backward: bool = False
 
     @property
     def is_tensor(self):
@@ -59,6 +60,7 @@ class Student:
 
     Attributes:
         record: `Record` of the check that runs: each call and what it returned, for a complaint.
+        meets_scale: whether the criterion `scale` is met; None before anybody asked.
     """
 
     def __init__(self, call, cuda=False, policies=None, seed=0):
@@ -67,6 +69,7 @@ class Student:
         self.policies = {policy.name: policy.default for policy in POLICIES} | dict(policies or {})
         self.changed_globals = set()
         self.record = Record()
+        self.meets_scale = None
 
     @property
     def notes(self):
@@ -163,6 +166,8 @@ class Student:
                 "z holds NaN or infinite values for ordinary `mu` and `logvar`; `logvar` is often negative, "
                 "so look at what your formula does with a negative number."
             )
+        if len(shape) > 1 and value.shape == (*shape[:-2], shape[-1], shape[-2]) != shape:
+            value = value.transpose(-1, -2)
         return value.reshape(shape)
 
     def _ask(self, header, tensors, repeat=1):
@@ -249,6 +254,7 @@ def read(reply, tensors, repeat):
         changed=frozenset(name for name in ("mu", "logvar") if name in changed),
         seed_kept=reply.get("seed_kept") is not False,
         fixed_device="pretended" in reply,
+        backward=reply.get("backward") is True,
     )
 
 
