@@ -1,5 +1,7 @@
 """nbgrader's configuration for this course: the stock commands, with marking done outside the students' kernels."""
 
+from autograder import pages
+
 c = get_config()  # noqa: F821  (nbgrader provides it)
 
 c.CourseDirectory.course_id = "vae"
@@ -43,4 +45,8 @@ c.GenerateFeedback.preprocessors = [
     "nbgrader.preprocessors.GetGrades",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
+
+# --- what a browser gets to see of a submission: feedback pages and formgrader (autograder/pages.py says how) ---
 c.HTMLExporter.sanitize_html = True
+c.HTMLExporter.filters = {"markdown2html": pages.markdown2html, "clean_html": pages.clean}
+c.HTMLExporter.extra_template_basedirs = pages.TEMPLATES

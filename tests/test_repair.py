@@ -119,8 +119,10 @@ def test_outputs_keep_text_and_pictures_and_nothing_that_runs():
     outputs = [
         new_output(
             "display_data",
-            {"text/html": "<script>", "application/javascript": "x", "image/svg+xml": "<svg/>", "image/png": "aGk="},
+            {"text/html": "<script>", "application/javascript": "x", "image/svg+xml": "<svg/>", "image/png": "iVBORw0KGgo="},
         ),
+        new_output("display_data", {"image/png": "aGk="}),  # base64, but no picture
+        new_output("display_data", {"image/jpeg": '"><script>'}),
         new_output("display_data", {"text/html": "<script>"}),
         new_output("execute_result", {"text/plain": "5.0"}, execution_count=3),
         new_output("stream", name="stderr", text="x" * 50_000),
@@ -129,7 +131,7 @@ def test_outputs_keep_text_and_pictures_and_nothing_that_runs():
     ]
     clean = clean_outputs(outputs)
     assert [o.output_type for o in clean] == ["display_data", "display_data", "stream"]
-    assert clean[0].data == {"image/png": "aGk="}
+    assert clean[0].data == {"image/png": "iVBORw0KGgo="}
     assert clean[1].data == {"text/plain": "5.0"}
     assert clean[2].text.endswith("(output cut here)")
     assert len(clean[2].text) < 21_000

@@ -13,13 +13,16 @@ import importlib
 import itertools
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
+import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 import nbformat
+import torch
 import yaml
 
 from autograder.course.fill import cell, fill
@@ -105,6 +108,7 @@ def full(assignment, release, answers, entries, progress, workers=None):
         progress: `progress(done, total, what)`.
         workers: number of processes; one per core by default. With one, all happens in this process.
     """
+    assignment = dataclasses.replace(assignment)  # without the master that it has read: a megabyte for each process
     return judged(functools.partial(Notebooks, assignment, release, answers), entries, progress, workers)
 
 
@@ -114,6 +118,7 @@ def fast(assignment, release, answers, entries, progress, workers=None, seeds=(0
     Args:
         seeds: each entry is judged with each of them, added to the seed of every call: one Outcome for each.
     """
+    assignment = dataclasses.replace(assignment)
     return judged(functools.partial(Bench, assignment, release, answers, seeds), entries, progress, workers)
 
 
@@ -143,9 +148,14 @@ def elsewhere(make, entries, workers):
     """As `here`, in the order in which processes finish them. What a process raises stops the others, too."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    pool = ProcessPoolExecutor(workers, context, start_process, (make, stop))
+    # What a pipe does not hold at once (64 KiB) would make each process wait until the one before has imported torch.
+    packed = zlib.compress(pickle.dumps(make))
+    pool = ProcessPoolExecutor(workers, context, start_process, (packed, stop))
     try:
+        # Ctrl-C reaches the whole group; this process ends the others, which inherit that they ignore it.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         numbers = {pool.submit(judge_in_process, entry): number for number, entry in enumerate(entries)}
+        signal.signal(signal.SIGINT, before)
         for future in as_completed(numbers):
             yield numbers[future], future.result()
     except BrokenProcessPool as error:
@@ -158,10 +168,11 @@ def elsewhere(make, entries, workers):
 _process = {}
 
 
-def start_process(make, stop):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the first process ends the others
+def start_process(packed, stop):
+    signal.signal(signal.SIGINT, lambda *_: None)  # still ignored here, but not by the sandboxes that start from here
     threading.Thread(target=end_with_the_first, daemon=True).start()
-    judge = make()
+    torch.set_num_threads(1)  # the processes use the cores; threads beside them cost half as much again in waiting
+    judge = pickle.loads(zlib.decompress(packed))()
     atexit.register(judge.close)
     _process.update(judge=judge, stop=stop)
 

@@ -97,7 +97,7 @@ def raised(error, source):
 
 def quoted(line, source):
     """The failing line, quoted, when it is literally one of the submission's."""
-    if line and len(line) <= 160 and line in (part.strip() for part in source.splitlines()):
+    if line and len(line) <= 160 and line.isprintable() and line in (part.strip() for part in source.splitlines()):
         return f" at `{line}`"
     return ""
 

@@ -87,6 +87,7 @@ class Collector:
             }
             self.sections[id] = marker.kwargs["section"]
             item.stash[ID] = id
+            item.repr_failure = str  # nobody reads pytest's long text
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item, call):

@@ -5,6 +5,8 @@ the master; what is the student's is kept. Each repair is told in one sentence.
 """
 
 import ast
+import base64
+import binascii
 import copy
 import json
 
@@ -15,7 +17,9 @@ from autograder.errors import Ungradable
 
 MAX_BYTES = 100 * 1024**2
 BEGIN_HIDDEN, END_HIDDEN = "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"
-KEPT_TYPES = ("image/png", "image/jpeg", "text/plain")  # nothing that a browser would run
+# Nothing that a browser would run; of pictures, how their files begin.
+PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
+KEPT_TYPES = (*PICTURES, "text/plain")
 MAX_TEXT = 20_000
 MAX_IMAGE = 3_000_000
 
@@ -75,7 +79,19 @@ def normal(cell):
         clean.outputs = clean_outputs(outputs if isinstance(outputs, list) else [])
         count = cell.get("execution_count")
         clean.execution_count = count if type(count) is int else None
+    elif pictures := attached(cell.get("attachments")):
+        clean.attachments = pictures
     return clean
+
+
+def attached(attachments):
+    """The pictures among a Markdown cell's attachments: name → type → base64."""
+    found = {}
+    for name, data in attachments.items() if isinstance(attachments, dict) else ():
+        kept = {mime: value for mime, value in data.items() if is_picture(mime, value)} if isinstance(data, dict) else {}
+        if kept:
+            found[name] = kept
+    return found
 
 
 def repair(nb, master):
@@ -156,6 +172,7 @@ def restore(cell, original, notes):
         cell.cell_type = original.cell_type
         if original.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+            cell.pop("attachments", None)
         else:
             cell.pop("outputs", None)
             cell.pop("execution_count", None)
@@ -206,7 +223,7 @@ def clean_outputs(outputs):
             data = {
                 mime: joined(value)
                 for mime, value in output.get("data", {}).items()
-                if mime in KEPT_TYPES and len(joined(value)) <= MAX_IMAGE
+                if mime == "text/plain" or is_picture(mime, joined(value))
             }
             if "text/plain" in data:
                 data["text/plain"] = cut(data["text/plain"], left)
@@ -227,6 +244,16 @@ def clean_outputs(outputs):
         if len(clean) >= 200:
             break
     return clean
+
+
+def is_picture(mime, data):
+    """Whether `data` is the base64 of a picture of that type, as far as its first bytes tell."""
+    if mime not in PICTURES or not isinstance(data, str) or len(data) > MAX_IMAGE:
+        return False
+    try:
+        return base64.b64decode("".join(data.split()), validate=True).startswith(PICTURES[mime])
+    except (binascii.Error, ValueError):
+        return False
 
 
 def joined(value):

@@ -8,6 +8,7 @@ import collections
 import logging
 import time
 
+import zmq
 from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
@@ -133,6 +134,7 @@ class Kernel:
     def __init__(self, start, calls, limits):
         self._provisioner = SandboxProvisioner(start=lambda: start(calls, limits))
         manager = AsyncKernelManager(transport="ipc", cache_ports=False)
+        manager.message_bytes = limits.message_bytes
         manager.provisioner = self._provisioner
         manager.client_factory = Client
         manager._kernel_spec = KernelSpec(interrupt_mode="message", language="python", display_name="sandbox")
@@ -163,7 +165,7 @@ class Kernel:
         return clean_outputs(cell.outputs)
 
     def call(self, header, tensors, seconds, name):
-        return self._provisioner.worker.channel.call(header, tensors, seconds, name)
+        return self._provisioner.worker.call(header, tensors, seconds, name)
 
     def close(self):
         self._provisioner.close()
@@ -188,9 +190,13 @@ class Kernel:
 
 
 class Client(AsyncKernelClient):
-    """jupyter_client's, without the heartbeat: its thread takes a second to stop, and the provisioner knows who is alive."""
+    """jupyter_client's, with a limit on what one message may take of the grader's memory.
+
+    Without the heartbeat: its thread takes a second to stop, and the provisioner knows who is alive.
+    """
 
     def start_channels(self, *args, **kwargs):
+        self.context.setsockopt(zmq.MAXMSGSIZE, self.parent.message_bytes)  # of every socket that is made from it
         super().start_channels(*args, **{**kwargs, "hb": False})
 
 

@@ -37,6 +37,7 @@ import weakref
 from autograder.errors import SandboxError
 from autograder.sandbox.handle import FIRST_UID, greet, said_by, variables
 from autograder.sandbox.limits import Limits
+from autograder.sandbox.usage import Watch
 
 HERE = pathlib.Path(__file__).parent
 PACKAGE = HERE.parent
@@ -142,6 +143,7 @@ def enter(process, pid, sock, limits):
     Its sockets lie on a tmpfs of the sandbox, so that nothing the student writes reaches a disk of this machine; the grader
     goes through the root folder of the sandbox's first process.
     """
+    watch = Watch(pid, lambda: end(process, pid), limits.total_memory_bytes)
     return greet(
         process,
         pid,
@@ -152,6 +154,7 @@ def enter(process, pid, sock, limits):
         inside=f"{SOCKETS}/k",
         outside=f"/proc/{pid}/root{SOCKETS}/k",
         end=lambda: end(process, pid),
+        clean_up=watch.stop,
     )
 
 

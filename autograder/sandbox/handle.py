@@ -1,6 +1,7 @@
 """The grader's handle on a running worker, whichever backend started it."""
 
 import dataclasses
+import functools
 import secrets
 import subprocess
 import typing
@@ -8,6 +9,7 @@ import typing
 from autograder.errors import SandboxError, TimedOut, WorkerDied
 from autograder.sandbox import frames
 from autograder.sandbox.channel import Channel
+from autograder.sandbox.usage import delay, members
 
 PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
 FIRST_UID = 200_000  # a range that neither people nor packages use
@@ -53,6 +55,15 @@ class Worker:
     connection: dict
     end: typing.Callable
     clean_up: typing.Callable
+
+    @functools.cached_property
+    def kernel_pid(self):
+        """The kernel itself, by its number outside. It is the last that joined: nothing runs inside before it."""
+        return max(members(self.pid), default=self.pid) if self.pid != self.process.pid else self.pid
+
+    def call(self, header, tensors, seconds, what):
+        """`Channel.call`, not counting the time in which the kernel waits for a processor: the load is not its fault."""
+        return self.channel.call(header, tensors, seconds, what, delay=lambda: delay(self.kernel_pid))
 
     def alive(self):
         """Whether the kernel is still there: its process runs, and the other end of the channel is open."""

@@ -1,0 +1,131 @@
+"""What a browser gets to see of a submission: nbgrader's feedback pages and formgrader, made harmless.
+
+nbgrader puts Markdown cells into its pages as they are, HTML included, even where `sanitize_html` is set. So
+
+    markdown2html, clean   stand in for nbconvert's filters of these names: what they return holds nothing that runs, loads
+                           anything or leaves its place, whatever the student wrote
+    formulas               become MathML here, so that no page needs MathJax from another host
+    TEMPLATES              what the pages' <head> gets in place of MathJax: a Content-Security-Policy, as a second wall, and
+                           style that keeps each piece of a submission inside its box
+
+`nbgrader_config.py` puts them in place, for every assignment of the course.
+"""
+
+import contextlib
+import pathlib
+import re
+import urllib.parse
+from html import escape, unescape
+
+import nbgrader
+import nh3
+from jinja2 import pass_context
+from latex2mathml.converter import convert
+from mistune.util import striptags
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from pygments.token import STANDARD_TYPES
+
+# nbgrader's own templates come second.
+TEMPLATES = [
+    str(pathlib.Path(__file__).parent / "templates"),
+    str(pathlib.Path(nbgrader.__file__).parent / "server_extensions/formgrader/templates"),
+]
+PICTURE = re.compile(r"data:image/(?:png|jpeg|gif);base64,[A-Za-z0-9+/=\s]+")
+
+TEXT = """b blockquote br caption code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img input ins kbd li mark ol p pre q
+    s small span strike strong sub summary sup table tbody td tfoot th thead tr u ul""".split()
+MATHML = """math menclose mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow mspace msqrt mstyle msub
+    msubsup msup mtable mtd mtext mtr munder munderover none""".split()
+CELL = {"colspan", "rowspan", "style"}
+CLEANER = nh3.Cleaner(
+    tags={*TEXT, *MATHML},
+    # No id and no name: formgrader finds its own elements by them.
+    attributes={
+        "img": {"src", "alt"},
+        "input": {"checked"},
+        "ol": {"start"},
+        "td": CELL,
+        "th": CELL,
+        "math": {"display"},
+        "menclose": {"notation"},
+        "mfrac": {"linethickness"},
+        "mi": {"mathvariant"},
+        "mo": {"accent", "fence", "form", "maxsize", "minsize", "stretchy"},
+        "mover": {"accent"},
+        "mspace": {"linebreak", "width"},
+        "mstyle": {"displaystyle", "scriptlevel"},
+        "mtable": {"columnspacing", "displaystyle", "rowspacing"},
+        "mtd": {"columnalign"},
+    },
+    allowed_classes={"div": {"highlight"}, "span": set(filter(None, STANDARD_TYPES.values()))},  # Pygments' colours
+    filter_style_properties={"text-align"},
+    set_tag_attribute_values={"input": {"type": "checkbox", "disabled": ""}},  # Markdown's task lists
+    url_schemes={"data"},
+    url_relative="deny",
+    attribute_filter=lambda tag, name, value: None if (name == "src" and not PICTURE.fullmatch(value)) else value,
+)
+
+
+def clean(html):
+    """`html` without anything that could run, load, be clicked or cover something else. Its tags are all closed."""
+    return CLEANER.clean(html.decode(errors="replace") if isinstance(html, bytes) else str(html))
+
+
+@pass_context
+def markdown2html(context, source):
+    """The HTML of a Markdown text, which may be a student's."""
+    cell = context.get("cell", {})
+    html = clean(MarkdownWithMath(renderer=Renderer(cell.get("attachments", {}))).render(source or ""))
+    if cell.get("metadata", {}).get("autograder", {}).get("marking_scheme"):
+        return f'<div class="alert alert-info">{html}</div>'  # a look that no student can give to a cell
+    return html
+
+
+class Renderer(IPythonRenderer):
+    """Markdown as nbconvert renders it, without MathJax, links and pictures from elsewhere."""
+
+    def __init__(self, attachments):
+        super().__init__(escape=False, attachments=attachments, exclude_anchor_links=True)
+
+    def block_math(self, body):
+        return formula(body, "block")
+
+    def inline_math(self, body):
+        return formula(body, "inline")
+
+    def latex_environment(self, name, body):
+        return formula(rf"\begin{{{name}}}{body}\end{{{name}}}", "block")
+
+    def block_mermaidjs(self, code):
+        return f"<pre><code>{escape(code)}</code></pre>"
+
+    def link(self, text, url, title=None):
+        """The address as text beside it: a link of a submission could lead anywhere, with the marker's rights."""
+        if url.startswith("#") or url.endswith(unescape(striptags(text))):
+            return text
+        return f"{text} ({escape(url if len(url) <= 200 else url[:200] + '…')})"
+
+    def image(self, text, url, title=None):
+        name = urllib.parse.unquote(url.removeprefix("attachment:"))
+        for mime, data in self.attachments.get(name, {}).items() if url.startswith("attachment:") else ():
+            url = f"data:{mime};base64,{data}"
+        if PICTURE.fullmatch(url):
+            return f'<img src="{url}" alt="{escape(striptags(text))}">'
+        return self.link(text, url)
+
+
+# Macros could grow without bound.
+MACRO = re.compile(r"\\(?:new|renew|provide)(?:command|environment)|\\[egx]?def\b|\\DeclareMathOperator")
+MAX_FORMULA = 4000
+# What the converter does not know, by what it knows.
+SAME = [(re.compile(r"\{(?:aligned|split|gathered|alignedat)\}"), "{align*}"), (re.compile(r"\\not=|\\neq\b"), r"\\ne ")]
+
+
+def formula(latex, display):
+    """The formula as MathML, or its source where it cannot be read."""
+    if len(latex) <= MAX_FORMULA and not MACRO.search(latex):
+        for pattern, known in SAME:
+            latex = pattern.sub(known, latex)
+        with contextlib.suppress(Exception):  # a student's formula can be wrong in many ways
+            return convert(latex, display=display)
+    return f"<code>{escape(latex)}</code>"

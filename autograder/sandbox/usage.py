@@ -1,0 +1,74 @@
+"""What a worker uses, seen from outside. `RLIMIT_AS` binds each process by itself, and a worker may have many."""
+
+import os
+import pathlib
+import threading
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+PID_MAX = int(pathlib.Path("/proc/sys/kernel/pid_max").read_text())
+SECONDS = 0.25  # between two looks; what can be filled in that time is well below the memory of a machine that marks
+
+
+class Watch:
+    """Ends a worker whose processes together hold more than they may.
+
+    Args:
+        pid: the first process of the worker's pid namespace.
+        end: called when it holds too much.
+        limit: bytes; None for no limit.
+    """
+
+    def __init__(self, pid, end, limit):
+        self._pid, self._end, self._limit = pid, end, limit
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True, name=f"memory of worker {pid}")
+        if limit is not None:
+            self._thread.start()
+
+    def stop(self):
+        """Ends the watch, before the worker's pid can be somebody else's."""
+        self._done.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _look(self):
+        while not self._done.wait(SECONDS):
+            if held(self._pid) > self._limit:
+                self._end()
+                return
+
+
+def held(pid):
+    """Bytes that the processes in the pid namespace of `pid` hold, files and shared memory left out."""
+    total = 0
+    for inside in members(pid):
+        try:
+            _, resident, shared, *_ = pathlib.Path(f"/proc/{inside}/statm").read_text().split()
+        except (OSError, ValueError):  # it has ended meanwhile
+            continue
+        total += (int(resident) - int(shared)) * PAGE
+    return total
+
+
+def members(pid):
+    """The processes in the pid namespace of `pid`, by their numbers outside; none when it has ended."""
+    try:
+        namespace = pathlib.Path(f"/proc/{pid}/ns/pid").readlink()
+    except OSError:
+        return
+    for entry in os.scandir("/proc"):
+        # Processes inside are younger than the first one; where numbers have started anew, all are looked at.
+        if entry.name.isdigit() and (int(entry.name) >= pid or pid > PID_MAX // 2):
+            try:
+                if pathlib.Path(f"/proc/{entry.name}/ns/pid").readlink() == namespace:
+                    yield int(entry.name)
+            except OSError:
+                continue
+
+
+def delay(pid):
+    """Seconds that the main thread of a process has waited for a processor; 0 where the kernel does not tell."""
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
