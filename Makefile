@@ -15,7 +15,7 @@ apt = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installin
 		|| { apt-get update && apt-get install -y --no-install-recommends $(1); }; } >/dev/null 2>&1 </dev/null; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup sandbox lint format lesson release rubric clean
+.PHONY: help demo test setup sandbox browser lint format lesson release rubric clean
 
 help:
 	@echo "make demo      mark a sample class from start to end, into build/demo"
@@ -33,7 +33,7 @@ help:
 demo: setup
 	$(BIN)/autograder demo
 
-test: setup lint
+test: setup browser lint
 	$(BIN)/python -m pytest
 
 lint: .venv/ready
@@ -82,3 +82,9 @@ sandbox:
 	@command -v bwrap >/dev/null || $(call apt,bubblewrap) || { \
 		echo "bubblewrap is missing: students' code runs inside it, so nothing can be marked without. On Linux:"; \
 		echo "    sudo apt-get install bubblewrap        (Fedora: sudo dnf install bubblewrap)"; }
+
+# Only the tests need it: they open the pages that a person opens.
+browser:
+	@command -v chromium >/dev/null || $(call apt,chromium) || { \
+		echo "chromium is missing: the tests that open feedback pages and formgrader in a browser are skipped. On Debian:"; \
+		echo "    sudo apt-get install chromium        (Fedora: sudo dnf install chromium)"; }

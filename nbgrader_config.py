@@ -48,5 +48,5 @@ c.GenerateFeedback.preprocessors = [
 
 # --- what a browser gets to see of a submission: feedback pages and formgrader (autograder/pages.py says how) ---
 c.HTMLExporter.sanitize_html = True
-c.HTMLExporter.filters = {"markdown2html": pages.markdown2html, "clean_html": pages.clean}
+c.HTMLExporter.filters = {"markdown2html": "autograder.pages.markdown2html", "clean_html": "autograder.pages.clean_html"}
 c.HTMLExporter.extra_template_basedirs = pages.TEMPLATES

@@ -287,8 +287,11 @@ def show_selftest(outcomes, differing, seconds):
 
 @app.command()
 def doctor():
-    """What this machine has, and the exact command that mends what is missing. Exit code 2 if it cannot mark."""
-    from autograder.doctor import examine
+    """What this machine has, the exact command that mends what is missing, and what each sandbox guarantees here.
+
+    Exit code 2: this machine cannot mark.
+    """
+    from autograder.doctor import examine, guarantees
 
     findings = examine()
     table = Table("", "what", "found", "what to do")
@@ -296,8 +299,27 @@ def doctor():
         sign = "[green]✓[/]" if finding.ok else "[red]✗[/]" if finding.needed else "[yellow]·[/]"
         table.add_row(sign, finding.what, escape(finding.found), escape(finding.repair))
     out.print(table)
+    with bar("sandboxes") as progress:
+        show_guarantees(guarantees(progress))
     if any(finding.needed and not finding.ok for finding in findings):
         raise typer.Exit(2)
+
+
+def show_guarantees(found):
+    """Prints a table: guarantees by sandbox."""
+    from autograder.sandbox.conformance import ENDS, GUARANTEES
+
+    table = Table("guarantee", "", *(name for name, _, _ in found), title="What each sandbox guarantees on this machine")
+    for guarantee in (*GUARANTEES, ENDS):
+        row = []
+        for _, results, _ in found:
+            held = {result.guarantee.name: result.holds for result in results or ()}.get(guarantee.name)
+            row.append("—" if held is None else "[green]holds[/]" if held else "[red]no[/]")
+        table.add_row(guarantee.name, guarantee.promise, *row)
+    out.print(table)
+    for name, results, why in found:
+        if results is None:
+            out.print(f"{name} does not work here: {escape(why)}", soft_wrap=True)
 
 
 @contextlib.contextmanager

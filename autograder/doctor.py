@@ -12,7 +12,7 @@ import time
 
 from autograder import assignment as assignments
 from autograder.errors import GraderError
-from autograder.sandbox import bubblewrap
+from autograder.sandbox import backends, bubblewrap, conformance
 from autograder.sandbox.limits import Limits
 
 INSTALL = "apt-get install bubblewrap  (Fedora: dnf install bubblewrap)"
@@ -78,6 +78,23 @@ def sandbox():
             user = "root, each worker under a uid of its own" if os.geteuid() == 0 else "an ordinary user"
             findings.append(Finding(what, f"works, as {user}; {time.monotonic() - started:.1f} s to start the first"))
     return findings
+
+
+def guarantees(progress=lambda done, total, what: None):
+    """What each sandbox guarantees on this machine.
+
+    Returns:
+        list of (backend, its `conformance.Result`s or None, why it does not work here or "").
+    """
+    found = []
+    for number, (name, start) in enumerate(backends.BACKENDS.items()):
+        progress(number, len(backends.BACKENDS), f"sandbox {name}")
+        try:
+            found.append((name, conformance.examine(start), ""))
+        except GraderError as error:
+            found.append((name, None, str(error).splitlines()[0]))
+    progress(len(found), len(found), "done")
+    return found
 
 
 def repair(message):

@@ -2,11 +2,11 @@
 
 nbgrader puts Markdown cells into its pages as they are, HTML included, even where `sanitize_html` is set. So
 
-    markdown2html, clean   stand in for nbconvert's filters of these names: what they return holds nothing that runs, loads
-                           anything or leaves its place, whatever the student wrote
-    formulas               become MathML here, so that no page needs MathJax from another host
-    TEMPLATES              what the pages' <head> gets in place of MathJax: a Content-Security-Policy, as a second wall, and
-                           style that keeps each piece of a submission inside its box
+    markdown2html, clean_html  stand in for nbconvert's filters of these names: what they return holds nothing that runs,
+                               loads anything or leaves its place, whatever the student wrote
+    formulas                   become MathML here, so that no page needs MathJax from another host
+    TEMPLATES                  what the pages' <head> gets in place of MathJax: a Content-Security-Policy, as a second wall,
+                               and style that keeps each piece of a submission inside its box
 
 `nbgrader_config.py` puts them in place, for every assignment of the course.
 """
@@ -30,15 +30,18 @@ TEMPLATES = [
     str(pathlib.Path(__file__).parent / "templates"),
     str(pathlib.Path(nbgrader.__file__).parent / "server_extensions/formgrader/templates"),
 ]
+MAX_MARKDOWN = 20_000  # characters; a longer text could keep the parser busy for minutes, and is shown as it is
 PICTURE = re.compile(r"data:image/(?:png|jpeg|gif);base64,[A-Za-z0-9+/=\s]+")
 
-TEXT = """b blockquote br caption code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img input ins kbd li mark ol p pre q
-    s small span strike strong sub summary sup table tbody td tfoot th thead tr u ul""".split()
-MATHML = """math menclose mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow mspace msqrt mstyle msub
-    msubsup msup mtable mtd mtext mtr munder munderover none""".split()
+TEXT = """
+    b blockquote br caption code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img input ins kbd li mark ol p pre q s
+    small span strike strong sub summary sup table tbody td tfoot th thead tr u ul"""
+MATHML = """
+    math menclose mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow mspace msqrt mstyle msub msubsup
+    msup mtable mtd mtext mtr munder munderover none"""
 CELL = {"colspan", "rowspan", "style"}
 CLEANER = nh3.Cleaner(
-    tags={*TEXT, *MATHML},
+    tags={*TEXT.split(), *MATHML.split()},
     # No id and no name: formgrader finds its own elements by them.
     attributes={
         "img": {"src", "alt"},
@@ -60,22 +63,29 @@ CLEANER = nh3.Cleaner(
     allowed_classes={"div": {"highlight"}, "span": set(filter(None, STANDARD_TYPES.values()))},  # Pygments' colours
     filter_style_properties={"text-align"},
     set_tag_attribute_values={"input": {"type": "checkbox", "disabled": ""}},  # Markdown's task lists
-    url_schemes={"data"},
-    url_relative="deny",
+    url_schemes={"data"},  # of the only addresses that are kept, those of pictures
     attribute_filter=lambda tag, name, value: None if (name == "src" and not PICTURE.fullmatch(value)) else value,
 )
 
 
 def clean(html):
     """`html` without anything that could run, load, be clicked or cover something else. Its tags are all closed."""
-    return CLEANER.clean(html.decode(errors="replace") if isinstance(html, bytes) else str(html))
+    return CLEANER.clean(html)
+
+
+def clean_html(html):
+    """The same in a box of its own, for raw cells, which the templates give none, and for outputs."""
+    html = html.decode(errors="replace") if isinstance(html, bytes) else str(html)
+    return f'<div class="rendered_html">{clean(html)}</div>'
 
 
 @pass_context
 def markdown2html(context, source):
     """The HTML of a Markdown text, which may be a student's."""
-    cell = context.get("cell", {})
-    html = clean(MarkdownWithMath(renderer=Renderer(cell.get("attachments", {}))).render(source or ""))
+    cell, source = context.get("cell", {}), source or ""
+    if len(source) > MAX_MARKDOWN:
+        return f"<pre>{escape(source)}</pre>"
+    html = clean(MarkdownWithMath(renderer=Renderer(cell.get("attachments", {}))).render(source))
     if cell.get("metadata", {}).get("autograder", {}).get("marking_scheme"):
         return f'<div class="alert alert-info">{html}</div>'  # a look that no student can give to a cell
     return html
@@ -118,7 +128,10 @@ class Renderer(IPythonRenderer):
 MACRO = re.compile(r"\\(?:new|renew|provide)(?:command|environment)|\\[egx]?def\b|\\DeclareMathOperator")
 MAX_FORMULA = 4000
 # What the converter does not know, by what it knows.
-SAME = [(re.compile(r"\{(?:aligned|split|gathered|alignedat)\}"), "{align*}"), (re.compile(r"\\not=|\\neq\b"), r"\\ne ")]
+SAME = [
+    (re.compile(r"\{(?:aligned|split|gathered)\}"), "{align*}"),
+    (re.compile(r"(\\math(?:bb|bf|cal|frak|rm|scr|sf|tt))\s*([A-Za-z0-9])(?![A-Za-z0-9])"), r"\1{\2}"),
+]
 
 
 def formula(latex, display):

@@ -24,23 +24,15 @@ def outcomes(assignment, release):
 
 
 def test_every_entry_gets_exactly_its_points_and_its_diagnosis(outcomes):
-    assert len(outcomes) > 180
+    assert len(outcomes) >= 500
     assert [(o.entry.name, o.points, o.lost) for o in outcomes if not o.as_expected] == []
 
 
 def test_no_right_answer_is_rejected_and_no_wrong_one_accepted(outcomes):
     counts = selftest.confusion(outcomes)
     assert counts["right", "less"] == counts["wrong", "full"] == 0
-    assert counts["right", "full"] >= 50
-    assert counts["wrong", "less"] >= 130
-
-
-def test_every_criterion_is_all_that_stands_between_some_wrong_answer_and_full_points(outcomes):
-    """Remove one check, and an entry gets through: no check is decoration."""
-    alone = {(o.entry.target, *o.lost) for o in outcomes if len(o.lost) == 1}
-    reparameterize = ("tensor", "centre", "scale", "noise", "gradient_mu", "gradient_logvar")
-    expected = {("reparameterize", name) for name in reparameterize}
-    assert alone == expected | {("kl_divergence", name) for name in ("prior", "value", "gradient")}
+    assert counts["right", "full"] >= 140
+    assert counts["wrong", "less"] >= 350
 
 
 GENERIC = ("does not follow `logvar`", "is not the closed form", "Run the cell's visible checks", "is not the derivative of")
@@ -51,7 +43,7 @@ def test_most_mistakes_are_named_or_have_a_sentence_of_their_kind(outcomes):
     named = [o for o in wrong if any(o.lost.values())]
     of_their_kind = [o for o in wrong if not any(word in m for m in o.messages.values() for word in GENERIC)]
     assert len({o.entry.name for o in [*named, *of_their_kind]}) >= 0.85 * len({o.entry.name for o in wrong})
-    assert len(named) >= 110
+    assert len(named) >= 280
     for o in wrong:
         assert set(o.messages) == set(o.lost)
         assert all(len(message) > 40 for message in o.messages.values()), o.entry.name

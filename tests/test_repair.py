@@ -115,6 +115,18 @@ def test_a_notebook_without_any_of_the_cells_is_ungradable(assignment):
         repaired(other, assignment)
 
 
+def test_attached_pictures_stay_and_other_attachments_go(release, assignment):
+    png, script = {"image/png": "iVBORw0KGgo="}, {"text/html": "<script>"}
+    nb = copy.deepcopy(release)
+    answer = cell(nb, "reflection_beta")
+    answer.attachments = {"a.png": png | script, "b.png": {"image/png": '"><script>'}, "c": script, "d": None}
+    repaired_nb, _ = repaired(nb, assignment)
+    assert cell(repaired_nb, "reflection_beta").attachments == {"a.png": png}
+    answer.cell_type, cell(nb, "vae_loss").cell_type = "code", "markdown"
+    cell(nb, "vae_loss").attachments = {"a.png": png}
+    nbformat.validate(repaired(nb, assignment)[0])
+
+
 def test_outputs_keep_text_and_pictures_and_nothing_that_runs():
     outputs = [
         new_output(

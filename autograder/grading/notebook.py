@@ -9,6 +9,7 @@ import base64
 import binascii
 import copy
 import json
+import re
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
@@ -17,10 +18,10 @@ from autograder.errors import Ungradable
 
 MAX_BYTES = 100 * 1024**2
 BEGIN_HIDDEN, END_HIDDEN = "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"
-# Nothing that a browser would run; of pictures, how their files begin.
+# The pictures that are kept, and how their files begin; a browser runs nothing in them.
 PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
-KEPT_TYPES = (*PICTURES, "text/plain")
 MAX_TEXT = 20_000
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 MAX_IMAGE = 3_000_000
 
 
@@ -41,6 +42,8 @@ def read(raw):
         ) from error
     try:
         data = json.loads(text)
+        if SURROGATE.search(text):  # half a character can be neither sent nor stored
+            data = json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise Ungradable(f"The file is not JSON ({short(error)}): the upload broke off, or it is not a notebook.") from error
     if not isinstance(data, dict) or not ("cells" in data or "worksheets" in data):
@@ -88,9 +91,9 @@ def attached(attachments):
     """The pictures among a Markdown cell's attachments: name → type → base64."""
     found = {}
     for name, data in attachments.items() if isinstance(attachments, dict) else ():
-        kept = {mime: value for mime, value in data.items() if is_picture(mime, value)} if isinstance(data, dict) else {}
-        if kept:
-            found[name] = kept
+        pictures = {mime: joined(value) for mime, value in data.items()} if isinstance(data, dict) else {}
+        if pictures := {mime: value for mime, value in pictures.items() if is_picture(mime, value)}:
+            found[name] = pictures
     return found
 
 
@@ -248,7 +251,7 @@ def clean_outputs(outputs):
 
 def is_picture(mime, data):
     """Whether `data` is the base64 of a picture of that type, as far as its first bytes tell."""
-    if mime not in PICTURES or not isinstance(data, str) or len(data) > MAX_IMAGE:
+    if mime not in PICTURES or len(data) > MAX_IMAGE:
         return False
     try:
         return base64.b64decode("".join(data.split()), validate=True).startswith(PICTURES[mime])

@@ -40,13 +40,21 @@ class Channel:
 
     def closed(self):
         """Whether the other side has gone; a warm worker can end while its sandbox stands."""
+        return self._peek() == b""
+
+    def unasked(self):
+        """Whether something came that nobody asked for, or the other side has gone: the next reply would be out of step."""
+        return self._peek() is not None
+
+    def _peek(self):
+        """The next byte, b"" at the end, None when there is none yet."""
         self._socket.settimeout(0)
         try:
-            return self._socket.recv(1, socket.MSG_PEEK) == b""
+            return self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
-            return False
+            return None
         except OSError:
-            return True
+            return b""
 
     def send(self, header, tensors=None, seconds=10):
         self._socket.settimeout(seconds)

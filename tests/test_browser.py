@@ -1,0 +1,364 @@
+"""What a person opens, in a real browser: a feedback page, and formgrader in a real Jupyter server, of a submission that holds
+HTML, SVG, JavaScript and Markdown wherever a student can write."""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+
+import nbformat
+import pytest
+from nbconvert.filters import markdown2html
+from nbgrader.api import Gradebook
+
+from autograder.vae_swiss_roll import hostile
+from autograder.vae_swiss_roll.hostile.script_in_everything import FORGED, HOST, PAYLOADS
+
+NAME, STUDENT, TOKEN = "vae_swiss_roll", "mallory", "a-token-of-this-test"
+ANSWERS = ("reflection_trick", "reflection_dynamics", "reflection_beta")
+SIZE = {"width": 1200, "height": 900}
+CHROMIUM = shutil.which("chromium")
+# Without the browser's own traffic, so that each request that is seen is the page's.
+QUIET = """
+    --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run"""
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need Debian's chromium: `make browser` installs it")
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def course(new_course):
+    """A course with one submission, marked, and its feedback page written."""
+    course = new_course()
+    release = nbformat.read(course.generate_assignment(NAME), as_version=4)
+    path = course.root / "submitted" / STUDENT / NAME / f"{NAME}.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(hostile.submission(release, "script_in_everything").raw)
+    course.autograde(NAME, STUDENT)
+    course.generate_feedback(NAME, STUDENT)
+    return course
+
+
+@pytest.fixture(scope="module")
+def feedback(course):
+    """Address of the feedback page, as a student or an instructor opens it."""
+    return (course.root / "feedback" / STUDENT / NAME / f"{NAME}.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def formgrader(course, tmp_path_factory):
+    """Address of formgrader's page for the submission, in a Jupyter server of its own."""
+    home = str(tmp_path_factory.mktemp("home"))
+    own = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"), home)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={TOKEN}"]
+    log = course.root / "jupyter.log"
+    with log.open("w") as said:
+        command = [sys.executable, "-m", "jupyter", "server", *options]
+        server = subprocess.Popen(command, cwd=course.root, env={**os.environ, **own}, stdout=said, stderr=said)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api", server, log)
+        with Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
+            id = gradebook.find_submission_notebook(NAME, NAME, STUDENT).id
+        yield f"http://127.0.0.1:{port}/formgrader/submissions/{id}/"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def wait_for(address, server, log):
+    for _ in range(300):
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(address, timeout=5)
+        assert server.poll() is None, log.read_text()
+        time.sleep(0.2)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page in the browser, and what it did.
+
+    Attributes:
+        page: Playwright's.
+        requests: addresses that the page asked for.
+        said: what stands in the console.
+        titles: all that the page was called.
+    """
+
+    def __init__(self, browser, address, change=None):
+        self.context = browser.new_context(viewport=SIZE, extra_http_headers={"Authorization": f"token {TOKEN}"})
+        self.context.on("request", lambda request: self.requests.append(request.url))
+        self.context.on("dialog", lambda dialog: (self._titles.append("PWNED_dialog"), dialog.dismiss()))
+        self.page = self.context.new_page()
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        if change:
+            self.context.route(address, lambda route: fulfil(route, change))
+        self.open(address)
+
+    def open(self, address):
+        """Goes there, and forgets what was before."""
+        self.requests, self.said, self._titles = [], [], []
+        self.page.goto(address, wait_until="commit")
+        self.settle()
+
+    def settle(self):
+        """Waits until the page is there and whatever it started has begun."""
+        with contextlib.suppress(Exception):  # a page that leaves, or never loads to its end
+            self.page.wait_for_load_state("load", timeout=3000)
+        self.page.wait_for_timeout(200)
+        self._titles += [page.title() for page in self.context.pages]
+
+    def click_everything(self):
+        """Clicks what can be clicked and is not nbgrader's own."""
+        self.page.evaluate(
+            """() => document.querySelectorAll('a, button, summary, area').forEach(element => {
+                if (!element.closest('nav, .panel-heading'))
+                    element.dispatchEvent(new MouseEvent('click', {bubbles: true, cancelable: true}));
+            })"""
+        )
+        self.settle()
+
+    @property
+    def titles(self):
+        return {title for title in self._titles if title}
+
+    def leaves(self, *own):
+        """The requests that went elsewhere."""
+        return [url for url in self.requests if not url.startswith(("data:", "about:", *own))]
+
+
+def fulfil(route, change):
+    """Answers with the page, changed."""
+    if route.request.url.startswith("file:"):
+        path = urllib.request.url2pathname(urllib.parse.urlsplit(route.request.url).path)
+        return route.fulfill(body=change(pathlib.Path(path).read_text()), content_type="text/html")
+    answer = route.fetch()
+    return route.fulfill(response=answer, body=change(answer.text()))
+
+
+@pytest.fixture
+def visit(browser):
+    """`visit(address)` → a `Visit`, ended after the test."""
+    made = []
+
+    def go(address, **options):
+        made.append(Visit(browser, address, **options))
+        return made[-1]
+
+    yield go
+    for one in made:
+        one.context.close()
+
+
+# --- the two pages ----------------------------------------------------------------------------------------------------
+
+HIDDEN = """elements => elements.filter(element => {
+    element.scrollIntoView({block: 'center', behavior: 'instant'});
+    const box = element.getBoundingClientRect();
+    const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    return !(top && element.contains(top));
+}).length"""
+
+
+def hidden(page, selector):
+    """How many of the elements are not what one sees in their place."""
+    return page.locator(selector).evaluate_all(HIDDEN)
+
+
+def test_a_feedback_page_runs_nothing_and_asks_for_nothing(feedback, visit):
+    there = visit(feedback)
+    there.click_everything()
+    assert there.titles == {NAME}
+    # nbgrader's own style asks for fonts in a folder beside the page, which there is not.
+    assert there.leaves(feedback, feedback.partition(f"/{NAME}/")[0] + "/fonts/glyphicons") == []
+    assert there.page.locator("script, iframe, object, embed, form, link, base").count() == 0
+
+
+def test_no_mark_on_a_feedback_page_can_be_hidden_covered_or_forged(feedback, visit):
+    page = visit(feedback).page
+    assert page.locator("h4").first.inner_text() == f"{NAME} (Score: 8.0 / 15.0)"
+    marks = page.locator(".nbgrader_cell > .panel-heading").all_inner_texts()
+    assert [re.search(r"Score: ([\d.]+) / ([\d.]+)", mark).groups() for mark in marks if "Score" in mark] == [
+        ("5.0", "5.0"),
+        ("3.0", "3.0"),
+        ("0.0", "2.0"),
+        ("0.0", "2.0"),
+        ("0.0", "3.0"),
+    ]
+    assert hidden(page, "h4:not(.rendered_html *), #toc li, .nbgrader_cell > .panel-heading") == 0
+    assert outside_of_their_boxes(page) == []
+
+
+def test_formgrader_runs_nothing_of_the_students_and_asks_only_its_own_server(formgrader, visit):
+    there = visit(formgrader)
+    there.page.wait_for_selector(".score")
+    there.click_everything()
+    assert there.titles == {NAME}
+    assert there.leaves(formgrader.partition("/formgrader")[0] + "/") == []
+    assert not [url for url in there.requests if "logout" in url or "figure.html" in url]
+    assert not [line for line in there.said if "Security Policy" in line or "rror" in line]
+
+
+def test_no_mark_in_formgrader_can_be_hidden_or_covered_and_marking_works(formgrader, course, visit):
+    page = visit(formgrader).page
+    assert page.locator("input.score").count() == 5
+    assert hidden(page, "input.score, .nbgrader_cell > .panel-heading, nav .breadcrumb") == 0
+    assert outside_of_their_boxes(page) == []
+    assert page.locator("#reflection_beta").get_attribute("type") == "number"
+    page.wait_for_function("formgrader.grades && formgrader.grades.loaded && formgrader.grade_uis.length")
+    page.fill("#reflection_beta", "2.5")
+    with page.expect_response(lambda response: response.request.method == "PUT"):
+        page.locator("#reflection_beta").blur()
+    with Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
+        assert gradebook.find_grade("reflection_beta", NAME, NAME, STUDENT).manual_score == 2.5
+    shown = page.locator("a.name-shown")
+    assert not shown.is_visible()
+    page.locator(".glyphicon.name-hidden").click()
+    assert shown.inner_text().strip() == STUDENT
+
+
+def outside_of_their_boxes(page):
+    """Where a forged mark stands outside of the student's text, and what else is not in the notebook's place."""
+    return page.evaluate(
+        """forged => {
+            const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+            while (walker.nextNode()) {
+                const parent = walker.currentNode.parentElement;
+                if (walker.currentNode.data.includes(forged) && !parent.closest('.rendered_html, .output_area, .input_area'))
+                    found.push(parent.outerHTML);
+            }
+            const cells = document.querySelectorAll('#notebook-container > .cell').length;
+            return cells === document.querySelectorAll('.cell').length ? found : [...found, 'a cell is not in its place'];
+        }""",
+        FORGED,
+    )
+
+
+@pytest.mark.parametrize("which", ["feedback", "formgrader"])
+def test_what_is_honest_is_seen(which, request, visit, course):
+    page = visit(request.getfixturevalue(which)).page
+    box = page.locator(".nbgrader_cell .rendered_html", has_text="A bold word").first
+    wanted = {
+        "strong": "bold word",
+        "em": "italic one",
+        "p code": "inline < code",
+        "ul li >> nth=0": "a list",
+        "td >> nth=1": "3.4",
+        "pre": "std = torch.exp(logvar / 2)",
+    }
+    assert {selector: box.locator(selector).first.inner_text().strip() for selector in wanted} == wanted
+    assert box.locator("input[type=checkbox]:checked:disabled").first.is_visible()
+    for display in ("inline", "block"):
+        size = box.locator(f"math[display={display}]").first.bounding_box()
+        assert size["width"] > 30
+        assert size["height"] > 10
+    picture = box.locator("img[alt='my figure']").first
+    assert picture.evaluate("element => element.naturalWidth") == 40
+    assert box.locator("td >> nth=1").evaluate("element => getComputedStyle(element).textAlign") == "right"
+
+
+def test_formulas_of_the_lesson_are_all_shown_as_formulas(feedback, visit, assignment):
+    page = visit(feedback).page
+    texts = [
+        cell.source for cell in assignment.master.cells if cell.cell_type == "markdown" and "nbgrader" not in cell.metadata
+    ]
+    formulas = sum(len(re.findall(r"\$\$.*?\$\$|\$[^$\n]+?\$", text, re.DOTALL)) for text in texts)
+    assert page.locator("math").count() >= formulas > 100
+    assert not [text for text in page.locator("math").all_text_contents() if "\\" in text]
+
+
+def test_a_marking_scheme_looks_like_no_cell_of_a_student(formgrader, visit):
+    page = visit(formgrader).page
+    assert page.locator(".rendered_html > .alert-info", has_text="Marking scheme").count() == len(ANSWERS)
+    assert page.locator(".alert-info").count() == len(ANSWERS)
+
+
+# --- the second wall, and that these tests can fail -------------------------------------------------------------------
+
+# What a Content-Security-Policy has a say in: scripts, and what a page loads by itself.
+RUNS_OR_LOADS = [
+    name
+    for name in PAYLOADS
+    if not name.startswith("md_")
+    and not re.search("overlay|hiding|break_out|same_id|comment|textarea|title|plaintext|refresh|broken|form$", name)
+]
+
+
+@pytest.mark.parametrize("which", ["feedback", "formgrader"])
+def test_the_policy_of_a_page_stops_what_would_get_through(which, request, visit):
+    """The payloads as they are, in the midst of the page."""
+    payloads = "".join(PAYLOADS[name] for name in RUNS_OR_LOADS)
+
+    def let_through(html):
+        before, start, after = html.partition('id="notebook-container">')
+        assert start
+        return before + start + payloads + after
+
+    there = visit(request.getfixturevalue(which), change=let_through)
+    there.click_everything()
+    assert there.titles == {NAME}
+    blocked = [line for line in there.said if "Security Policy" in line]
+    assert len(blocked) > 15
+    for name in RUNS_OR_LOADS:
+        assert f"{HOST}/{name}" not in there.requests or any(f"{HOST}/{name}" in line for line in blocked), name
+
+
+# Payloads that do nothing on a plain page of today's nbconvert, in today's Chromium: others may be less careful.
+IDLE = {"md_data", "md_alt", "md_title", "md_language", "md_formula", "md_rule"}
+BOOTSTRAP = ".navbar-fixed-top {position: fixed; top: 0; left: 0; right: 0; z-index: 1030}"  # as on nbgrader's pages
+
+
+def test_every_payload_does_its_harm_where_nothing_stops_it(visit, tmp_path):
+    """nbconvert's own Markdown, which is what nbgrader shows without our configuration."""
+    there, idle = visit("about:blank"), set()
+    for name, payload in PAYLOADS.items():
+        try:
+            html = markdown2html(payload)
+        except Exception:  # nbconvert gives up on an attachment that is not there: no page at all
+            continue
+        path = tmp_path / f"{name}.html"
+        path.write_text(
+            f"<title>{NAME}</title><style>{BOOTSTRAP}</style>"
+            f'<h4 class="panel-heading">Score: 8.0 / 15.0</h4><div id="box"><div>{html}</div></div>'
+            '<input id="reflection_beta" type="number"><p id="last">the end</p>'
+        )
+        there.open(path.as_uri())
+        there.click_everything()
+        if harmless(there):
+            idle.add(name)
+    assert idle == IDLE
+
+
+def harmless(there):
+    """Whether title, requests and the places around the payload are as they should be."""
+    page = there.page
+    return (
+        there.titles == {NAME}
+        and not there.leaves(page.url.rpartition("/")[0])
+        and hidden(page, "body > .panel-heading") == 0
+        and page.locator("body > #last").count() == 1
+        and page.locator("#reflection_beta").first.get_attribute("type") == "number"
+        and page.locator(f":text('{FORGED}'):not(#box *)").count() == 0
+    )

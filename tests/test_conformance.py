@@ -1,0 +1,131 @@
+"""One set of probes for every sandbox: what holds, what does not, and that `doctor` says so."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import textwrap
+
+import pytest
+
+from autograder import doctor
+from autograder.errors import SandboxError
+from autograder.sandbox import backends, bubblewrap, conformance, plain
+from tests.test_cli import run as autograder
+
+# What each backend is known not to guarantee. Everything else must hold.
+MISSING = {
+    "bubblewrap": set(),
+    "uid": {"hidden checks", "shared /tmp", "network", "processes seen", "disk"},
+    "none": {
+        "other files",
+        "hidden checks",
+        "writing",
+        "shared /tmp",
+        "network",
+        "processes seen",
+        "processes signalled",
+        "privileges",
+        "environment",
+        "process count",
+        "disk",
+        "end",
+    },
+}
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.mark.parametrize("start", [bubblewrap.start_warm, bubblewrap.start_cold], ids=["warm", "cold"])
+def test_bubblewrap_guarantees_everything(start):
+    assert {r.guarantee.name: r.seen for r in conformance.examine(start) if not r.holds} == {}
+
+
+def test_without_a_sandbox_the_probes_notice():
+    """The same probes, where nothing protects: a probe that held here would be worth nothing elsewhere."""
+    missing = {result.guarantee.name for result in conformance.examine(plain.start_none) if not result.holds}
+    expected = MISSING["none"] - (set() if os.geteuid() == 0 else {"writing", "privileges"})
+    assert expected <= missing
+    assert missing <= MISSING["none"]
+
+
+@AS_ROOT
+def test_another_uid_guarantees_what_it_can():
+    """In a mount namespace of its own, where the folders above the interpreter are open to other users."""
+    code = """
+        from autograder.sandbox import conformance, plain
+        print("missing:", sorted(r.guarantee.name for r in conformance.examine(plain.start_uid) if not r.holds))
+    """
+    done = with_python_open_to_all(code)
+    assert done.stdout == f"missing: {sorted(MISSING['uid'])}\n", done.stdout + done.stderr
+
+
+@AS_ROOT
+def test_another_uid_marks_as_the_sandbox_does(submission):
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "good.ipynb").write_bytes(submission())
+        code = f"""
+            from autograder import assignment
+            from autograder.grading.submission import Settings, grade
+            raw = open({folder!r} + "/good.ipynb", "rb").read()
+            verdict = grade(raw, assignment.load("vae_swiss_roll"), Settings(sandbox="uid")).verdict
+            print(verdict.score, [note for note in verdict.notes if "user id" in note] != [])
+        """
+        done = with_python_open_to_all(code)
+    assert done.stdout == "8.0 True\n", done.stdout + done.stderr
+
+
+def with_python_open_to_all(code):
+    """Runs code where /root can be passed by everybody; the machine itself stays as it is."""
+    prefix = pathlib.Path(sys.base_prefix)
+    folder = tempfile.mkdtemp()
+    script = f"""
+        set -e
+        mkdir -p {folder}/base
+        mount --bind {prefix} {folder}/base
+        case {prefix} in /root/*)
+            mount -t tmpfs -o mode=755 tmpfs /root; mkdir -p {prefix}; mount --bind {folder}/base {prefix};;
+        esac
+        exec {sys.executable} -c "$CODE"
+    """
+    try:
+        return subprocess.run(
+            ["unshare", "-m", "sh", "-c", textwrap.dedent(script)],
+            env={**os.environ, "CODE": textwrap.dedent(code)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    finally:
+        pathlib.Path(folder, "base").rmdir()
+        pathlib.Path(folder).rmdir()
+
+
+def test_another_uid_is_refused_to_an_ordinary_user_and_where_python_is_closed(monkeypatch):
+    monkeypatch.setattr(plain.os, "geteuid", lambda: 1000)
+    with pytest.raises(SandboxError, match="only root"):
+        plain.start_uid(conformance.PROBES, conformance.LIMITS)
+
+
+def test_none_marks_with_a_warning_in_every_output(submission, tmp_path):
+    (tmp_path / "good.ipynb").write_bytes(submission())
+    for arguments in ((), ("--json",)):
+        done = autograder("check", "--sandbox", "none", *arguments, tmp_path / "good.ipynb")
+        assert done.returncode == 0, done.stderr
+        assert "WITHOUT a sandbox" in " ".join(done.stdout.split())
+
+
+def test_no_backend_is_chosen_unless_it_is_named():
+    with pytest.raises(SandboxError, match="Known: bubblewrap, uid, none"):
+        backends.get("docker")
+
+
+def test_doctor_prints_the_guarantees_of_each_backend():
+    found = {name: results for name, results, _ in doctor.guarantees()}
+    assert set(found) == set(backends.BACKENDS)
+    assert all(result.holds for result in found["bubblewrap"])
+    done = autograder("doctor")
+    words = " ".join(done.stdout.split())
+    assert done.returncode == 0, done.stdout
+    for guarantee in (*conformance.GUARANTEES, conformance.ENDS):
+        assert guarantee.name in words

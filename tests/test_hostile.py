@@ -1,0 +1,132 @@
+"""Hostile, broken and unlucky submissions in one class with honest ones: each gets its score, and nobody else notices."""
+
+import concurrent.futures
+import functools
+import gc
+import json
+import multiprocessing
+import pathlib
+import random
+import resource
+
+import nbformat
+import pytest
+
+from autograder import assignment as assignments
+from autograder.course.selftest import catalogue, submission
+from autograder.grading.submission import Settings, grade
+from autograder.sandbox.limits import Limits
+from autograder.vae_swiss_roll.hostile import submissions
+from autograder.vae_swiss_roll.samples import ANSWERS
+
+# Shorter than the defaults, so that what never ends is soon told.
+LIMITS = Limits(cell_seconds=8, call_seconds=3, submission_seconds=60, disk_bytes=32 * 1024**2)
+HONEST = 20
+
+
+def mark(raw):
+    """(verdict as JSON without its duration, everything a person would read); runs in another process, too."""
+    graded = grade(raw, assignments.load("vae_swiss_roll"), Settings(limits=LIMITS))
+    verdict = graded.verdict.to_json("notebook.ipynb")
+    del verdict["seconds"]
+    page = "" if graded.notebook is None else nbformat.writes(graded.notebook)
+    return json.dumps(verdict), page
+
+
+@pytest.fixture(scope="module")
+def hostile(release):
+    return submissions(release)
+
+
+@pytest.fixture(scope="module")
+def honest(release, assignment):
+    """The raw submissions of some of the catalogue, right and wrong."""
+    entries = random.Random(1).sample(catalogue(assignment), HONEST)
+    return [nbformat.writes(submission(release, ANSWERS, entry)).encode() for entry in entries]
+
+
+@pytest.fixture(scope="module")
+def alone(honest):
+    """What the honest ones get when nobody attacks."""
+    return [mark(raw)[0] for raw in honest]
+
+
+def traces():
+    """What an attack could leave on this machine: files, mounts, processes."""
+    places = [pathlib.Path("/tmp"), pathlib.Path("/var/tmp"), pathlib.Path.home(), pathlib.Path.cwd(), pathlib.Path("/dev/shm")]
+    files = {str(path) for place in places for path in place.glob("PWNED*")}
+    mounts = set(pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
+    return files, mounts, workers()
+
+
+def workers():
+    """The processes of workers: those under their uids, and those in another pid namespace that are ours."""
+    own, found = pathlib.Path("/proc/self/ns/pid").readlink(), set()
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if (path / "ns" / "pid").readlink() != own and path.joinpath("stat").read_text().rpartition(")")[2].split()[
+                0
+            ] != "Z":
+                found.add(path.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["serial", "parallel"])
+def class_(request, hostile, honest):
+    """(submission → (verdict, page), traces before and after, growth of this process in MiB) of a class, in random order."""
+    raws = [entry.raw for entry in hostile] + honest
+    order = random.Random(request.param).sample(raws, len(raws))
+    before = traces()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if request.param == 1:
+        found = {raw: mark(raw) for raw in order}
+    else:
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(request.param, mp_context=context) as pool:
+            found = dict(zip(order, pool.map(mark, order), strict=True))
+    gc.collect()
+    return found, before, traces(), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024
+
+
+def test_every_hostile_submission_gets_the_score_that_its_honest_content_deserves(class_, hostile):
+    found = class_[0]
+    wrong = []
+    for entry in hostile:
+        verdict = json.loads(found[entry.raw][0])
+        got = verdict["status"], verdict.get("score", 0.0)
+        if got[0] != entry.status or not entry.min_score <= got[1] <= entry.max_score:
+            wrong.append((entry.name, got, (entry.status, entry.min_score, entry.max_score)))
+    assert wrong == []
+
+
+def test_the_honest_ones_get_what_they_get_alone(class_, honest, alone):
+    assert [class_[0][raw][0] for raw in honest] == alone
+
+
+def test_nothing_is_left_behind_and_memory_does_not_grow(class_):
+    _, before, after, growth = class_
+    assert after == before
+    assert growth < 400
+
+
+def test_no_page_carries_a_hidden_input_or_anything_that_a_browser_would_run(class_, hostile):
+    for entry in hostile:
+        verdict, page = class_[0][entry.raw]
+        told = "".join(check["message"] for check in json.loads(verdict).get("checks", []))
+        assert "LEAK" not in told, entry.name
+        if page:
+            kinds = {kind for output in outputs(page) for kind in output.get("data", {})}
+            assert kinds <= {"text/plain", "image/png", "image/jpeg"}, entry.name
+
+
+def outputs(page):
+    return [output for cell in nbformat.reads(page, as_version=4).cells for output in cell.get("outputs", [])]
+
+
+def test_the_catalogue_has_every_kind(hostile):
+    count = functools.reduce(lambda found, entry: {**found, entry.kind: found.get(entry.kind, 0) + 1}, hostile, {})
+    assert len(hostile) >= 50
+    assert min(count[kind] for kind in ("cheat", "harm", "damage")) >= 8
+    assert all(len(entry.why) > 40 for entry in hostile)
