@@ -142,6 +142,8 @@ def test_what_an_exception_says_is_shown_only_where_the_submission_says_it_too()
     for text in ("name 'LEAK123' is not defined", "LEAK [0.1, 0.2]"):
         shown = explain(Raised("NameError", text, "LEAK = 1"), SOURCE)[0]
         assert "LEAK" not in shown
+    colour = "return mu  # \x1b[8m hides what follows"
+    assert "hides" not in explain(Raised("NameError", "", colour), SOURCE + colour)[0]
 
 
 def test_every_failure_of_a_call_has_a_sentence():

@@ -236,6 +236,7 @@ def test_no_mark_in_formgrader_can_be_hidden_or_covered_and_marking_works(formgr
     shown = page.locator("a.name-shown")
     assert not shown.is_visible()
     page.locator(".glyphicon.name-hidden").click()
+    assert shown.is_visible()
     assert shown.inner_text().strip() == STUDENT
 
 

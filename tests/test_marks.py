@@ -1,5 +1,7 @@
 """Whole submissions through the real grader: what each deserves."""
 
+import base64
+
 import nbformat
 import pytest
 
@@ -124,12 +126,13 @@ def test_what_cannot_be_marked_waits_for_a_person_and_says_why(raw, message, ass
 
 def test_figures_that_the_student_drew_later_are_kept_and_scripts_are_not(release, assignment):
     nb = fill(release, RIGHT)
-    picture = nbformat.v4.new_output("display_data", {"image/png": "aGk=", "text/html": "<script>1</script>"})
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()
+    picture = nbformat.v4.new_output("display_data", {"image/png": png, "text/html": "<script>1</script>"})
     next(cell for cell in nb.cells if cell.id == "experiment-beta").outputs = [picture]
     outputs = next(
         cell for cell in grade(nbformat.writes(nb).encode(), assignment).notebook.cells if cell.id == "experiment-beta"
     ).outputs
-    assert [dict(output.data) for output in outputs] == [{"image/png": "aGk="}]
+    assert [dict(output.data) for output in outputs] == [{"image/png": png}]
 
 
 def test_what_a_submission_changes_globally_earns_a_sentence_and_costs_nothing(release, assignment):

@@ -225,6 +225,15 @@ def test_make_fetches_package_lists_before_it_gives_up_on_bubblewrap(checkout):
     assert (checkout / "log").read_text().split() == ["install", "update", "install"]
 
 
+def test_make_test_wants_a_browser_and_does_without_where_it_may_not_install_one(checkout):
+    assert "chromium" in run("make", "--dry-run", "test").stdout
+    assert "chromium" not in run("make", "--dry-run", "demo").stdout
+    fake(checkout / "bin", "id", "echo 1000")
+    made = run(shutil.which("make"), "browser", cwd=checkout, PATH=str(checkout / "bin"))
+    assert made.returncode == 0
+    assert "sudo apt-get install chromium" in made.stdout
+
+
 def test_ci_runs_make_test_unattended_and_passes_its_failure_on(tmp_path):
     assert os.access(ROOT / ".ci/run", os.X_OK)
     (tmp_path / ".ci").mkdir()

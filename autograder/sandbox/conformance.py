@@ -348,7 +348,9 @@ def ends(start):
         inside = descendants(worker.pid)
     finally:
         worker.kill()
-    left = [pid for pid in inside if pathlib.Path(f"/proc/{pid}").exists() and not zombie(pid)]
+    deadline = time.monotonic() + 5  # a killed process gives its memory back before it is gone
+    while (left := [pid for pid in inside if not zombie(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -361,6 +363,7 @@ def files():
 
 
 def zombie(pid):
+    """Whether a process has ended, perhaps without anybody having asked for its status yet."""
     with contextlib.suppress(OSError):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     return True
