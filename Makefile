@@ -85,6 +85,6 @@ sandbox:
 
 # Only the tests need it: they open the pages that a person opens.
 browser:
-	@command -v chromium >/dev/null || $(call apt,chromium) || { \
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(call apt,chromium) || { \
 		echo "chromium is missing: the tests that open feedback pages and formgrader in a browser are skipped. On Debian:"; \
 		echo "    sudo apt-get install chromium        (Fedora: sudo dnf install chromium)"; }

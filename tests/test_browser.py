@@ -24,7 +24,7 @@ from autograder.vae_swiss_roll.hostile.script_in_everything import FORGED, HOST,
 NAME, STUDENT, TOKEN = "vae_swiss_roll", "mallory", "a-token-of-this-test"
 ANSWERS = ("reflection_trick", "reflection_dynamics", "reflection_beta")
 SIZE = {"width": 1200, "height": 900}
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 # Without the browser's own traffic, so that each request that is seen is the page's.
 QUIET = """
     --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run"""
