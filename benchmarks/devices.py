@@ -18,8 +18,7 @@ import time
 import torch
 
 from autograder import assignment as assignments
-from autograder.course.fill import fill
-from autograder.course.selftest import catalogue
+from autograder.course.selftest import catalogue, submission
 from autograder.grading.judge import judge
 from autograder.grading.notebook import grade_id_of, visible
 from autograder.stock import load_calls
@@ -56,15 +55,15 @@ def mark(assignment, entry, cuda):
     """(points, criteria lost) of one entry, with the device parts on the GPU or on the pretend one."""
     calls, namespace = load_calls(assignment), {"__name__": "__main__"}
     solutions = {cell for cell, _ in assignment.samples.ANSWERS.values()}
-    answers = {**assignment.samples.ANSWERS, entry.target: (assignment.samples.ANSWERS[entry.target][0], entry.code)}
-    nb = fill(assignment.master, dict(answers.values()))
+    last, _ = assignment.samples.ANSWERS[assignment.test_cells[-1]]
+    nb = submission(assignment.master, assignment.samples.ANSWERS, entry)
     for cell in nb.cells:
         if cell.cell_type != "code" or grade_id_of(cell) not in solutions | {None}:
             continue
         if grade_id_of(cell) or "import torch" in cell.source:
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(visible(cell.source), f"<{entry.name}>", "exec"), namespace)
-        if grade_id_of(cell) == answers[assignment.test_cells[-1]][0]:
+        if grade_id_of(cell) == last:
             break
     student = assignment.student(lambda header, tensors: calls.answer(header, tensors, namespace), cuda=cuda)
     checks = judge(assignment, student, entry.code, cells=[entry.target])

@@ -1,7 +1,12 @@
 """What the tests share: the assignment, a fresh release, and submissions made from it."""
 
+import os
 import pathlib
 import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
 
 import nbformat
 import pytest
@@ -53,3 +58,30 @@ def submission(release):
 def verdict(submission, assignment):
     """`verdict(...)` → the Verdict on such a submission."""
     return lambda **answers: grade(submission(**answers), assignment).verdict
+
+
+def with_python_open_to_all(code, become="", environment=os.environ):
+    """Runs code where /root can be passed by everybody, in a mount namespace; the machine itself stays as it is.
+
+    Args:
+        become: a command that runs Python as somebody else.
+    """
+    prefix = pathlib.Path(sys.base_prefix)
+    with tempfile.TemporaryDirectory() as folder:
+        script = f"""
+            set -e
+            mkdir {folder}/base
+            mount --bind {prefix} {folder}/base
+            case {prefix} in /root/*)
+                mount -t tmpfs -o mode=755 tmpfs /root; mkdir -p {prefix}; mount --bind {folder}/base {prefix};;
+            esac
+            exec {become} {sys.executable} -c "$CODE"
+        """
+        return subprocess.run(
+            ["unshare", "-m", "sh", "-c", textwrap.dedent(script)],
+            env={**environment, "CODE": textwrap.dedent(code)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd="/tmp",
+        )

@@ -2,16 +2,14 @@
 
 import os
 import pathlib
-import subprocess
-import sys
 import tempfile
-import textwrap
 
 import pytest
 
 from autograder import doctor
 from autograder.errors import SandboxError
 from autograder.sandbox import backends, bubblewrap, conformance, plain
+from tests.conftest import with_python_open_to_all
 from tests.test_cli import run as autograder
 
 # What each backend is known not to guarantee. Everything else must hold.
@@ -73,32 +71,6 @@ def test_another_uid_marks_as_the_sandbox_does(submission):
         """
         done = with_python_open_to_all(code)
     assert done.stdout == "8.0 True\n", done.stdout + done.stderr
-
-
-def with_python_open_to_all(code):
-    """Runs code where /root can be passed by everybody; the machine itself stays as it is."""
-    prefix = pathlib.Path(sys.base_prefix)
-    folder = tempfile.mkdtemp()
-    script = f"""
-        set -e
-        mkdir -p {folder}/base
-        mount --bind {prefix} {folder}/base
-        case {prefix} in /root/*)
-            mount -t tmpfs -o mode=755 tmpfs /root; mkdir -p {prefix}; mount --bind {folder}/base {prefix};;
-        esac
-        exec {sys.executable} -c "$CODE"
-    """
-    try:
-        return subprocess.run(
-            ["unshare", "-m", "sh", "-c", textwrap.dedent(script)],
-            env={**os.environ, "CODE": textwrap.dedent(code)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-    finally:
-        pathlib.Path(folder, "base").rmdir()
-        pathlib.Path(folder).rmdir()
 
 
 def test_another_uid_is_refused_to_an_ordinary_user_and_where_python_is_closed(monkeypatch):

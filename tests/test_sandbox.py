@@ -4,7 +4,6 @@ import os
 import pathlib
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -12,25 +11,14 @@ import textwrap
 import pytest
 
 from autograder.errors import SandboxError, TimedOut, WorkerDied
-from autograder.sandbox import bubblewrap
+from autograder.sandbox import bubblewrap, conformance
 from autograder.sandbox.limits import MIB, Limits
-
-CALLS = """
-def answer(header, tensors, namespace):
-    scope = {}
-    try:
-        exec(header["code"], scope)
-        return {"result": scope.get("result")}, {}
-    except BaseException as error:
-        return {"raised": f"{type(error).__name__}: {error}"}, {}
-"""
+from tests.conftest import with_python_open_to_all
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory):
-    path = tmp_path_factory.mktemp("calls") / "calls.py"
-    path.write_text(CALLS)
-    return path
+def calls():
+    return conformance.PROBES
 
 
 @pytest.fixture(params=["start_warm", "start_cold"], scope="module")
@@ -192,7 +180,7 @@ def test_an_ordinary_user_gets_the_same_sandbox():
     folder = pathlib.Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
     folder.chmod(0o755)
     calls = folder / "calls.py"
-    calls.write_text(CALLS)
+    shutil.copy(conformance.PROBES, calls)
     code = f"""
         from autograder.sandbox import bubblewrap
         for start in (bubblewrap.start_warm, bubblewrap.start_cold):
@@ -202,24 +190,8 @@ def test_an_ordinary_user_gets_the_same_sandbox():
             worker.kill()
         print("same")
     """
-    prefix = pathlib.Path(sys.base_prefix)
-    become = f"""
-        set -e
-        mkdir {folder}/base
-        mount --bind {prefix} {folder}/base
-        case {prefix} in /root/*)
-            mount -t tmpfs -o mode=755 tmpfs /root; mkdir -p {prefix}; mount --bind {folder}/base {prefix};;
-        esac
-        exec setpriv --reuid=12345 --regid=12345 --clear-groups env -i PATH=/usr/bin:/bin HOME=/tmp {sys.executable} -c "$CODE"
-    """
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", textwrap.dedent(become)],
-        env={"CODE": textwrap.dedent(code), "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd="/tmp",
-    )
+    become = "setpriv --reuid=12345 --regid=12345 --clear-groups env -i PATH=/usr/bin:/bin HOME=/tmp"
+    done = with_python_open_to_all(code, become, {"PATH": os.environ["PATH"]})
     shutil.rmtree(folder)
     assert done.stdout == "same\n", done.stderr
 

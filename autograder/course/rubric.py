@@ -5,7 +5,7 @@ import itertools
 
 import jinja2
 
-from autograder.grading.judge import run
+from autograder.grading.judge import Collector, run
 from autograder.grading.submission import known
 
 
@@ -21,35 +21,21 @@ class Criterion:
     section: str
 
 
-class Reader:
-    """A pytest plugin that collects the criteria and runs nothing."""
-
-    def __init__(self):
-        self.expected, self.broken = [], None
-
-    def pytest_configure(self, config):
-        config.addinivalue_line("markers", "criterion(cell, points, title, asks, section): a criterion of the rubric")
-
-    def pytest_collection_finish(self, session):
-        for item in session.items:
-            about = item.get_closest_marker("criterion").kwargs
-            id = f"{about['cell']}.{item.originalname.removeprefix('test_')}"
-            self.expected.append(Criterion(id=id, **about))
-
-
-def criteria(assignment):
-    """The criteria of an assignment, in the rubric's order."""
-    reader = Reader()
-    run(assignment, None, reader, "--collect-only")
-    return reader.expected
+def criteria(assignment, points=None):
+    """The criteria of an assignment, in the rubric's order, under a course's points."""
+    plugin = Collector(None, "", points or {}, None)
+    run(assignment, None, plugin, "--collect-only")
+    return [
+        Criterion(id, about["cell"], about["max_points"], about["title"], about["asks"], plugin.sections[id])
+        for id, about in plugin.expected.items()
+    ]
 
 
 def page(assignment, settings):
     """The rubric in Markdown, under a course's points and policies."""
-    found = criteria(assignment)
+    found = criteria(assignment, settings.points)
     known(settings.points, [criterion.id for criterion in found], "points")
     known(settings.policies, [policy.name for policy in assignment.policies], "policies")
-    found = [dataclasses.replace(c, points=settings.points.get(c.id, c.points)) for c in found]
     cells = {cell: list(group) for cell, group in itertools.groupby(found, key=lambda criterion: criterion.cell)}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("autograder.course", "."), undefined=jinja2.StrictUndefined, keep_trailing_newline=True

@@ -1,7 +1,7 @@
 """What a sandbox guarantees, asked from inside: the same probes for every backend, for the tests and for `autograder doctor`.
 
-A probe is code that runs where a student's code runs and tries what it should not be able to do. It leaves True in `held` when
-it could not.
+A probe is code that runs where a student's code runs and tries what it should not be able to do. It leaves True in `result`
+when it could not.
 """
 
 import contextlib
@@ -44,9 +44,9 @@ GUARANTEES = (
         "Files of the grader's user, such as gradebook, course and other submissions, cannot be read.",
         """
         try:
-            held = b"canary" not in open({canary!r}, "rb").read()
+            result = b"canary" not in open({canary!r}, "rb").read()
         except OSError:
-            held = True
+            result = True
         """,
     ),
     Guarantee(
@@ -57,9 +57,9 @@ GUARANTEES = (
         sys.path.insert(0, os.path.dirname({package!r}))
         try:
             import autograder.rubric
-            held = False
+            result = False
         except (ImportError, OSError):
-            held = True
+            result = True
         sys.path.pop(0)
         """,
     ),
@@ -69,13 +69,13 @@ GUARANTEES = (
         """
         import os, tempfile
         places = ["/", "/etc", "/usr", "/var", "/var/tmp", "/dev", os.path.dirname({canary!r}), {prefix!r}]
-        held = True
+        result = True
         for place in places:
             path = os.path.join(place, "autograder-probe-%d" % os.getpid())
             try:
                 open(path, "w").close()
                 os.unlink(path)
-                held = False
+                result = False
             except OSError:
                 pass
         """,
@@ -85,7 +85,7 @@ GUARANTEES = (
         "The machine's /tmp is not shared: no files are left there, and no other program's are seen.",
         """
         import os
-        held = not os.path.exists({in_tmp!r})
+        result = not os.path.exists({in_tmp!r})
         """,
     ),
     Guarantee(
@@ -93,13 +93,13 @@ GUARANTEES = (
         "No socket reaches another machine, or a service of this one.",
         """
         import socket
-        held = True
+        result = True
         try:
             socket.create_connection(("127.0.0.1", {port}), timeout=2).close()
-            held = False
+            result = False
         except OSError:
             pass
-        held = held and [name for _, name in socket.if_nameindex()] == ["lo"]
+        result = result and [name for _, name in socket.if_nameindex()] == ["lo"]
         """,
     ),
     Guarantee(
@@ -107,8 +107,8 @@ GUARANTEES = (
         "Processes of the machine are not visible.",
         """
         import os
-        held = not os.path.exists("/proc/{pid}") or os.readlink("/proc/self") == "{pid}"
-        held = held and len([n for n in os.listdir("/proc") if n.isdigit()]) < 10
+        result = not os.path.exists("/proc/{pid}") or os.readlink("/proc/self") == "{pid}"
+        result = result and len([n for n in os.listdir("/proc") if n.isdigit()]) < 10
         """,
     ),
     Guarantee(
@@ -118,9 +118,9 @@ GUARANTEES = (
         import os
         try:
             os.kill({pid}, 0)
-            held = not os.path.exists("/proc/{pid}/status") or b"{marker}" not in open("/proc/{pid}/cmdline", "rb").read()
+            result = not os.path.exists("/proc/{pid}/status") or b"{marker}" not in open("/proc/{pid}/cmdline", "rb").read()
         except OSError:
-            held = True
+            result = True
         """,
     ),
     Guarantee(
@@ -129,8 +129,8 @@ GUARANTEES = (
         """
         import os
         lines = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines() if ":" in line)
-        held = os.getuid() != 0 and int(lines["CapEff"], 16) == int(lines["CapPrm"], 16) == 0
-        held = held and lines["NoNewPrivs"].strip() == "1"
+        result = os.getuid() != 0 and int(lines["CapEff"], 16) == int(lines["CapPrm"], 16) == 0
+        result = result and lines["NoNewPrivs"].strip() == "1"
         """,
     ),
     Guarantee(
@@ -138,9 +138,9 @@ GUARANTEES = (
         "The grader's environment is neither passed on nor readable.",
         """
         import os
-        held = "AUTOGRADER_PROBE" not in os.environ
+        result = "AUTOGRADER_PROBE" not in os.environ
         try:
-            held = held and not open("/proc/{pid}/environ", "rb").read()
+            result = result and not open("/proc/{pid}/environ", "rb").read()
         except OSError:
             pass
         """,
@@ -156,7 +156,7 @@ GUARANTEES = (
                 links.append(os.readlink("/proc/self/fd/" + number))
             except OSError:
                 pass
-        held = not any({canary!r} in link for link in links)
+        result = not any({canary!r} in link for link in links)
         """,
     ),
     Guarantee(
@@ -165,9 +165,9 @@ GUARANTEES = (
         """
         try:
             b = bytearray(6 * 2**30)
-            held = False
+            result = False
         except MemoryError:
-            held = True
+            result = True
         """,
     ),
     Guarantee(
@@ -183,9 +183,9 @@ GUARANTEES = (
                     time.sleep(20)
                     os._exit(0)
                 children.append(pid)
-            held = False
+            result = False
         except OSError:
-            held = True
+            result = True
         for pid in children:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
@@ -201,9 +201,9 @@ GUARANTEES = (
         try:
             with open(path, "wb") as file:
                 file.write(bytes(20 * 2**20))
-            held = False
+            result = False
         except OSError:
-            held = True
+            result = True
         os.unlink(path)
         """,
     ),
@@ -212,13 +212,13 @@ GUARANTEES = (
         "What is written altogether is limited.",
         """
         import os
-        paths, held = [os.path.join(os.environ["HOME"], "part%d" % n) for n in range(6)], False
+        paths, result = [os.path.join(os.environ["HOME"], "part%d" % n) for n in range(6)], False
         try:
             for path in paths:
                 with open(path, "wb") as file:
                     file.write(bytes(8 * 2**20))
         except OSError:
-            held = True
+            result = True
         for path in paths:
             if os.path.exists(path):
                 os.unlink(path)
@@ -232,9 +232,9 @@ GUARANTEES = (
         try:
             while len(files) < 1000:
                 files.append(open("/dev/null"))
-            held = False
+            result = False
         except OSError:
-            held = True
+            result = True
         for file in files:
             file.close()
         """,
@@ -244,7 +244,7 @@ GUARANTEES = (
         "CPU time is limited, beyond the limits on waiting.",
         """
         import resource
-        held = resource.getrlimit(resource.RLIMIT_CPU)[1] <= 60
+        result = resource.getrlimit(resource.RLIMIT_CPU)[1] <= 60
         """,
     ),
 )
@@ -262,7 +262,7 @@ for _ in range(3):
         os._exit(0)
     os.waitpid(pid, 0)
 open(os.path.join(os.environ["HOME"], "left"), "w").close()
-held = True
+result = True
 """
 
 
@@ -294,7 +294,7 @@ def examine(start):
             worker = worker or start(PROBES, LIMITS)
             try:
                 reply, _ = worker.channel.call({"code": fill(guarantee.probe, filled)}, {}, 30, guarantee.name)
-                results.append(Result(guarantee, reply.get("held") is True, str(reply.get("raised", ""))))
+                results.append(Result(guarantee, reply.get("result") is True, str(reply.get("raised", ""))))
             except SubmissionError as error:
                 results.append(Result(guarantee, False, str(error)))
                 worker.kill()

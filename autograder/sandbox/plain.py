@@ -62,10 +62,8 @@ def start(calls, limits, uid):
     room, home, scratch = (folder / name for name in ("room", "home", "tmp"))
     for path in (room, home, scratch):
         path.mkdir()
-    for source in (HERE / "worker.py", HERE / "frames.py", calls):
-        shutil.copy(source, room / pathlib.Path(source).name)
-    if pathlib.Path(calls).name != "calls.py":
-        (room / pathlib.Path(calls).name).rename(room / "calls.py")
+    for source, name in ((HERE / "worker.py", "worker.py"), (HERE / "frames.py", "frames.py"), (calls, "calls.py")):
+        shutil.copy(source, room / name)
     if uid is not None:
         folder.chmod(0o711)
         room.chmod(0o755)

@@ -2,10 +2,10 @@
 
 
 def answer(header, tensors, namespace):
-    """({"held": …} or {"raised": …}, no tensors)."""
+    """({"result": …} or {"raised": …}, no tensors): what the code left in `result`."""
     scope = {}
     try:
         exec(header["code"], scope)
-        return {"held": scope.get("held")}, {}
+        return {"result": scope.get("result")}, {}
     except BaseException as error:
         return {"raised": f"{type(error).__name__}: {error}"[:500]}, {}

@@ -126,16 +126,22 @@ def on_the_cpu_after_all(operation, header, tensors, namespace, first):
 
 
 @contextlib.contextmanager
-def legacy_types():
-    """`torch.cuda.FloatTensor` and its like are types, which no mode sees."""
-    before = {name: getattr(torch.cuda, name) for name in ("FloatTensor", "DoubleTensor", "HalfTensor")}
-    for name in before:
-        setattr(torch.cuda, name, getattr(torch, name))
+def replaced(module, **attributes):
+    """Other attributes of a module, for a while."""
+    before = {name: getattr(module, name) for name in attributes}
+    for name, value in attributes.items():
+        setattr(module, name, value)
     try:
         yield
     finally:
         for name, value in before.items():
-            setattr(torch.cuda, name, value)
+            setattr(module, name, value)
+
+
+def legacy_types():
+    """`torch.cuda.FloatTensor` and its like are types, which no mode sees."""
+    names = ("FloatTensor", "DoubleTensor", "HalfTensor")
+    return replaced(torch.cuda, **{name: getattr(torch, name) for name in names})
 
 
 class CudaIsCpu(TorchFunctionMode):
@@ -330,25 +336,17 @@ def pretend_parameters(model):
                 object.__setattr__(module, name, fake)
 
 
-@contextlib.contextmanager
 def noting_seeds(seeded):
     """Adds to `seeded` when CUDA's generators are seeded, which leaves no trace on a machine without them.
 
     `torch.manual_seed` does so too, but leaves its own trace, unless it is undone by `fork_rng`.
     """
-    before = {name: getattr(torch.cuda, name) for name in ("manual_seed", "manual_seed_all", "seed", "seed_all")}
 
     def note(*arguments):
         if sys._getframe(1).f_globals.get("__name__") != "torch.random":
             seeded.append(True)
 
-    for name in before:
-        setattr(torch.cuda, name, note)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(torch.cuda, name, value)
+    return replaced(torch.cuda, **dict.fromkeys(("manual_seed", "manual_seed_all", "seed", "seed_all"), note))
 
 
 @contextlib.contextmanager

@@ -35,9 +35,9 @@ class Hostile:
     why: str
     raw: bytes
 
-    def as_expected(self, verdict):
-        """Whether `verdict` is what this submission must get."""
-        return verdict.status == self.status and self.min_score <= verdict.score <= self.max_score
+    def as_expected(self, status, score):
+        """Whether this is what the submission must get."""
+        return status == self.status and self.min_score <= score <= self.max_score
 
 
 def fill(nb, **functions):
