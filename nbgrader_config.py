@@ -7,7 +7,7 @@ c = get_config()  # noqa: F821  (nbgrader provides it)
 c.CourseDirectory.course_id = "vae"
 c.CourseDirectory.source_directory = "source"
 c.CourseDirectory.release_directory = "notebooks"
-c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", ".git", "*.html"]
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", ".git"]
 
 # --- the release: `nbgrader generate_assignment` or, with a proof that nothing leaked, `autograder release` ---
 c.ClearSolutions.code_stub = {"python": "# Write your answer here (replace this line)."}
@@ -35,6 +35,7 @@ c.Autograde.autograde_preprocessors = [
 # What one submission may use (defaults and meaning: autograder/sandbox/limits.py), what a criterion is worth, and what is
 # accepted of what may be argued about. `autograder rubric` shows the last two.
 c.GradeOutside.sandbox = "bubblewrap"
+c.GradeOutside.device = "auto"  # device mistakes: on the GPU where there is one ("cuda" insists), else, or "cpu", without
 c.GradeOutside.limits = {}
 c.GradeOutside.points = {}
 c.GradeOutside.policies = {}

@@ -12,7 +12,8 @@ import time
 
 from autograder import assignment as assignments
 from autograder.errors import GraderError
-from autograder.sandbox import backends, bubblewrap, conformance
+from autograder.grading.session import Kernel
+from autograder.sandbox import backends, bubblewrap, conformance, gpu
 from autograder.sandbox.limits import Limits
 
 INSTALL = "apt-get install bubblewrap  (Fedora: dnf install bubblewrap)"
@@ -121,8 +122,18 @@ def readable():
 
 
 def cuda():
-    there = shutil.which("nvidia-smi") is not None or pathlib.Path("/dev/nvidia0").exists()
-    return Finding("CUDA", "a GPU" if there else "no GPU: device mistakes are found with pretend CUDA tensors", needed=False)
+    """Looks for a GPU that torch can use, and uses it in a sandbox."""
+    nodes = gpu.available()
+    if not nodes:
+        unused = pathlib.Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None
+        why = "a GPU that this torch cannot use" if unused else "no GPU"
+        return Finding("CUDA", f"{why}: device mistakes are found with pretended CUDA tensors", needed=False)
+    try:
+        with gpu.lease("cuda") as leased:
+            Kernel(bubblewrap.start, assignments.load(assignments.names()[0]).calls, Limits(), leased).close()
+    except GraderError as error:
+        return Finding("CUDA", str(error), False, repair='c.GradeOutside.device = "cpu" in nbgrader_config.py')
+    return Finding("CUDA", f"{len(nodes)} GPU: works in the sandbox, and device mistakes are looked for on it", needed=False)
 
 
 def postgresql():

@@ -23,6 +23,7 @@ from nbgrader.preprocessors import ClearOutput, Execute, NbGraderPreprocessor, S
 from traitlets import Dict, Unicode
 
 from autograder import assignment as assignments
+from autograder import pages
 from autograder.errors import CourseError, Ungradable
 from autograder.grading import notebook as notebooks
 from autograder.grading.submission import Settings, grade_repaired
@@ -49,14 +50,17 @@ class SubmissionExporter(NotebookExporter):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._found = {}
+        self._found, self._handed_in = {}, {}
 
     def from_filename(self, filename, resources=None, **kwargs):
+        path, about = pathlib.Path(filename), (resources or {}).get("nbgrader", {})
+        which = about.get("student"), about.get("assignment"), about.get("notebook")
+        if path.parent != self._handed_in.setdefault(which, path.parent):  # the copy, which formgrader serves
+            pages.remove_active(path.parent)
         assignment = ours(resources or {})
         if assignment is None:
             return super().from_filename(filename, resources=resources, **kwargs)
-        about, path = resources["nbgrader"], pathlib.Path(filename)
-        found = self._found.setdefault((about["student"], about["assignment"]), {"notes": [], "ungradable": None})
+        found = self._found.setdefault(which, {"notes": [], "ungradable": None})
         try:
             nb, notes = notebooks.repair(notebooks.read(path.read_bytes()), assignment.master)
             found["notes"] += notes
@@ -89,6 +93,7 @@ class GradeOutside(Execute):
 
     sandbox = Unicode("bubblewrap", help="Which sandbox runs the students' code; see `autograder doctor`.").tag(config=True)
     limits = Dict(help="Limits on one submission; see `autograder/sandbox/limits.py`.").tag(config=True)
+    device = Unicode("auto", help="Where device mistakes are looked for: auto, cpu or cuda.").tag(config=True)
     points = Dict(help="Points of single criteria, {'reparameterize.scale': 1.5}; the sums must stay.").tag(config=True)
     policies = Dict(help="What is accepted of what may be argued about, {'monte_carlo_kl': True}.").tag(config=True)
 
@@ -98,7 +103,7 @@ class GradeOutside(Execute):
         for name in self.limits:
             if name not in known:
                 raise CourseError(f"c.GradeOutside.limits names {name!r}, which does not exist. Known: {', '.join(known)}.")
-        return Settings(self.sandbox, Limits(**self.limits), dict(self.points), dict(self.policies))
+        return Settings(self.sandbox, Limits(**self.limits), dict(self.points), dict(self.policies), self.device)
 
     def preprocess(self, nb, resources):
         assignment = ours(resources)

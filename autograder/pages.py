@@ -5,13 +5,15 @@ nbgrader puts Markdown cells into its pages as they are, HTML included, even whe
     markdown2html, clean_html  stand in for nbconvert's filters of these names: what they return holds nothing that runs,
                                loads anything or leaves its place, whatever the student wrote
     formulas                   become MathML here, so that no page needs MathJax from another host
+    remove_active              takes out of a folder that formgrader serves what a browser would run as a page of its own
     TEMPLATES                  what the pages' <head> gets in place of MathJax: a Content-Security-Policy, as a second wall,
                                and style that keeps each piece of a submission inside its box
 
-`nbgrader_config.py` puts them in place, for every assignment of the course.
+`nbgrader_config.py` and the exporter that it names put them in place, for every assignment of the course.
 """
 
 import contextlib
+import mimetypes
 import pathlib
 import re
 import urllib.parse
@@ -39,6 +41,8 @@ TEXT = """
 MATHML = """
     math menclose mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow mspace msqrt mstyle msub msubsup
     msup mtable mtd mtext mtr munder munderover none"""
+# Known as such to some machines only.
+ACTIVE = {".htm", ".html", ".mht", ".mhtml", ".shtml", ".svg", ".svgz", ".xht", ".xhtml", ".xml", ".xsl", ".xslt"}
 CELL = {"colspan", "rowspan", "style"}
 CLEANER = nh3.Cleaner(
     tags={*TEXT.split(), *MATHML.split()},
@@ -66,6 +70,17 @@ CLEANER = nh3.Cleaner(
     url_schemes={"data"},  # of the only addresses that are kept, those of pictures
     attribute_filter=lambda tag, name, value: None if (name == "src" and not PICTURE.fullmatch(value)) else value,
 )
+
+
+def remove_active(folder):
+    """Removes the files below `folder` that a browser would show as a page, scripts included: HTML, SVG and all XML.
+
+    Beside the notebook a student may hand in anything, and formgrader serves it from its own address.
+    """
+    for path in pathlib.Path(folder).rglob("*"):
+        kind = mimetypes.guess_type(path)[0] or ""  # what the server goes by, too
+        if (kind.endswith(("html", "xml")) or path.suffix.lower() in ACTIVE) and path.is_file():
+            path.unlink()
 
 
 def clean(html):

@@ -82,6 +82,6 @@ def with_python_open_to_all(code, become="", environment=os.environ):
             env={**environment, "CODE": textwrap.dedent(code)},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1800,
             cwd="/tmp",
         )

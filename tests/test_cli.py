@@ -17,7 +17,7 @@ COMMAND = str(pathlib.Path(sys.executable).parent / "autograder")
 def run(*arguments, cwd=None, **variables):
     environment = {**os.environ, "COLUMNS": "160", **variables}
     return subprocess.run(
-        [COMMAND, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+        [COMMAND, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=1800
     )
 
 

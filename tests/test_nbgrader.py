@@ -16,6 +16,8 @@ from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
 from tests.conftest import ROOT
 
 NAME = "vae_swiss_roll"
+HARMLESS = ("data.csv", "curve.png")
+ACTIVE = ("page.html", "Figure.SVG", "page.xhtml", "feed.rss", "page.htm")
 HALF = sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)")
 
 
@@ -28,7 +30,7 @@ def nbgrader(course, *arguments):
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -61,6 +63,10 @@ def course(tmp_path_factory):
     figure = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo=", "text/html": "<script>alert(1)</script>"})
     cell(half, "experiment_beta").outputs = [figure]
     hand_in(root, "half", nbformat.writes(half).encode())
+    beside = root / "submitted" / "half" / NAME
+    (beside / "more").mkdir()
+    for number, name in enumerate(HARMLESS + ACTIVE):
+        (beside / "more" / name if number % 2 else beside / name).write_text("<script>alert(1)</script>")
     hand_in(root, "untouched", nbformat.writes(released).encode())
     hand_in(root, "broken", b'{"cells": [{"cell_type"')
     nbgrader(root, "autograde", NAME)
@@ -116,6 +122,13 @@ def test_the_copy_for_the_person_who_marks_shows_scheme_and_figures(course):
     assert cell(marked, "experiment_beta").outputs[0].data == {"image/png": "iVBORw0KGgo="}
 
 
+def test_of_the_files_beside_a_notebook_formgrader_gets_none_that_a_browser_would_run(course):
+    copied = {path.name for path in (course / "autograded" / "half").rglob("*") if path.is_file()}
+    assert copied == {f"{NAME}.ipynb", *HARMLESS}
+    handed_in = {path.name for path in (course / "submitted" / "half").rglob("*") if path.is_file()}
+    assert handed_in == {f"{NAME}.ipynb", *HARMLESS, *ACTIVE}
+
+
 def test_marking_again_changes_nothing(course):
     before = grades(course, "half")
     nbgrader(course, "autograde", NAME, "--student", "half", "--force")
@@ -158,7 +171,9 @@ def test_other_assignments_of_the_course_are_marked_as_stock_nbgrader_does(tmp_p
     path = tmp_path / "source" / "other" / "other.ipynb"
     path.parent.mkdir(parents=True)
     nbformat.write(nb, path)
+    (path.parent / "figure.svg").write_text("<svg/>")
     nbgrader(tmp_path, "generate_assignment", "other")
+    assert (tmp_path / "notebooks" / "other" / "figure.svg").exists()
     (tmp_path / "submitted" / "ann").mkdir(parents=True)
     shutil.copytree(tmp_path / "notebooks" / "other", tmp_path / "submitted" / "ann" / "other")
     nbgrader(tmp_path, "autograde", "other")

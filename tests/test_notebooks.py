@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 def nbval(path, cwd):
     """nbval on a notebook: fails where a cell raises, and where a tagged cell's output is not the stored one."""
-    options = ["--nbval-lax", "--nbval-cell-timeout=300", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    options = ["--nbval-lax", "--nbval-cell-timeout=900", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]
     return subprocess.run([sys.executable, "-m", "pytest", *options, str(path)], cwd=cwd, capture_output=True, text=True)
 
 

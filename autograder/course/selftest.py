@@ -233,7 +233,8 @@ class Bench:
         code = [c for c in release.cells[:last] if c.cell_type == "code" and shown.get(c.id) != c.source]
         self._setup = [visible(c.source) for c in code if "nbgrader" not in c.metadata]
         self._solutions = [c.metadata.nbgrader.grade_id for c in code if c.metadata.get("nbgrader", {}).get("solution")]
-        self._limits, self._kernel, self._sources = Limits(), None, []
+        # The CPU time of one submission would end a worker that takes hundreds.
+        self._limits, self._kernel, self._sources = Limits(cpu_seconds=100_000), None, []
 
     def __call__(self, entry):
         self.define(submission(self._release, self._answers, entry))

@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_code_cell, new_notebook
 
-from autograder.errors import BadReply, SubmissionError, TimedOut, WorkerDied
+from autograder.errors import BadReply, SandboxError, SubmissionError, TimedOut, WorkerDied
 from autograder.grading.notebook import clean_outputs, grade_id_of, visible
 from autograder.sandbox.provisioner import SandboxProvisioner
 
@@ -33,13 +33,14 @@ class Session:
         assignment: an `Assignment`.
         cells: the notebook's cells that are to be run, in order. The outputs of the code cells are replaced.
         limits: `Limits`.
+        gpu: the `Gpu` that its workers may use, or None.
 
     Attributes:
         notes: sentences about cells that had to be stopped.
     """
 
-    def __init__(self, start, assignment, cells, limits):
-        self._start, self._assignment, self._limits = start, assignment, limits
+    def __init__(self, start, assignment, cells, limits, gpu=None):
+        self._start, self._assignment, self._limits, self._gpu = start, assignment, limits, gpu
         self._cells = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
         self._deadline = time.monotonic() + limits.submission_seconds
         self._kernel, self._replaced = None, False
@@ -61,7 +62,7 @@ class Session:
         """
         while True:
             self._seconds(1)
-            self._kernel = Kernel(self._start, self._assignment.calls, self._limits)
+            self._kernel = Kernel(self._start, self._assignment.calls, self._limits, self._gpu)
             broken = self._run_cells()
             if broken is None:
                 return
@@ -144,8 +145,8 @@ class Session:
 class Kernel:
     """A Jupyter kernel in a sandbox: nbclient executes cells in it, the worker's channel carries calls."""
 
-    def __init__(self, start, calls, limits):
-        self._provisioner = SandboxProvisioner(start=lambda: start(calls, limits))
+    def __init__(self, start, calls, limits, gpu=None):
+        self._provisioner = SandboxProvisioner(start=lambda: start(calls, limits, gpu))
         manager = AsyncKernelManager(transport="ipc", cache_ports=False)
         manager.message_bytes = limits.message_bytes
         manager.provisioner = self._provisioner
@@ -155,6 +156,25 @@ class Kernel:
         self._client.start_new_kernel()
         self._client.start_new_kernel_client()
         self._executed = 0
+        if gpu is not None:
+            self._try_gpu(limits.start_seconds)
+
+    def _try_gpu(self, seconds):
+        """One call that uses the GPU, before there is any code of the student's that could be to blame.
+
+        Raises:
+            SandboxError: it does not work.
+        """
+        try:
+            reply, _ = self.call({"op": "gpu", "device": "cuda"}, {}, seconds, "the first use of the GPU")
+        except SubmissionError as error:
+            reply = {"raised": {"text": str(error)}}
+        if "raised" in reply:
+            self.close()
+            raise SandboxError(
+                f"The machine has a GPU, and it does not work in the sandbox: {reply['raised']['text']}. `nvidia-smi` tells "
+                'whether it is full or broken; c.GradeOutside.device = "cpu" marks without it.'
+            )
 
     def execute(self, source, seconds):
         """Runs one cell. → its outputs, cleaned.

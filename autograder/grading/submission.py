@@ -18,7 +18,7 @@ from autograder.grading import notebook as notebooks
 from autograder.grading.judge import judge
 from autograder.grading.session import Session
 from autograder.grading.verdict import FAILED, GRADED, NOT_RUN, PASSED, UNGRADABLE, Verdict
-from autograder.sandbox import backends
+from autograder.sandbox import backends, gpu
 from autograder.sandbox.limits import Limits
 
 
@@ -31,12 +31,14 @@ class Settings:
         limits: `Limits`.
         points: overrides of points, {"cell.criterion": points}.
         policies: what is accepted of what may be argued about, {name: bool}; see the assignment's `policies.py`.
+        device: where the device parts of the checks run: "auto", "cpu" or "cuda"; see `sandbox/gpu.py`.
     """
 
     sandbox: str = "bubblewrap"
     limits: Limits = dataclasses.field(default_factory=Limits)
     points: Mapping[str, float] = dataclasses.field(default_factory=dict)
     policies: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+    device: str = "auto"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +81,11 @@ def grade_repaired(nb, assignment, settings=None, notes=(), evidence=False):
     code = "\n".join(cell.source for cell in nb.cells[: last + 1] if cell.cell_type == "code")
     shown = display_only(assignment.master)
     cells = [cell for cell in nb.cells[: last + 1] if shown.get(cell.id) != cell.source]
-    with Session(backends.get(settings.sandbox), assignment, cells, settings.limits) as session:
-        student = assignment.student(session.call, policies=settings.policies)
+    with (
+        gpu.lease(settings.device) as leased,
+        Session(backends.get(settings.sandbox), assignment, cells, settings.limits, leased) as session,
+    ):
+        student = assignment.student(session.call, cuda=leased is not None, policies=settings.policies)
         checks = judge(assignment, student, code, points=settings.points, evidence=evidence)
     known(settings.points, [check.id for check in checks], "points")
     verdict = Verdict(

@@ -1,4 +1,4 @@
-"""The sandboxes by name. A backend is a function `start(calls, limits)` → Worker."""
+"""The sandboxes by name. A backend is a function `start(calls, limits, gpu=None)` → Worker."""
 
 from autograder.errors import SandboxError
 from autograder.sandbox import bubblewrap, plain

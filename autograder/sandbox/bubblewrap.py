@@ -35,7 +35,7 @@ import typing
 import weakref
 
 from autograder.errors import SandboxError
-from autograder.sandbox.handle import FIRST_UID, greet, said_by, variables
+from autograder.sandbox.handle import FIRST_UID, greet, limits_with, said_by, variables
 from autograder.sandbox.limits import Limits
 from autograder.sandbox.usage import Watch
 
@@ -45,7 +45,6 @@ ROOM = "/run/worker"  # inside: our three files
 HOME = "/home/student"
 SOCKETS = "/run/jupyter"  # inside: the kernel's ipc sockets, on a small tmpfs
 NAMESPACES = ["mnt", "pid", "net", "ipc", "uts"]  # and "user", for everybody but root
-VARIABLES = variables(HOME, "/tmp")
 
 
 def find():
@@ -59,12 +58,13 @@ def find():
     return path
 
 
-def start(calls, limits=None):
+def start(calls, limits=None, gpu=None):
     """Starts a worker: a fork of the warm process, or a cold one where forking into a sandbox does not work.
 
     Args:
         calls: path of the assignment's `calls.py`.
         limits: `Limits`.
+        gpu: the `Gpu` that it may use, or None.
 
     Returns:
         A `Worker` whose kernel answers.
@@ -73,29 +73,31 @@ def start(calls, limits=None):
         SandboxError: no worker can be had on this machine.
     """
     try:
-        return start_warm(calls, limits or Limits())
+        return start_warm(calls, limits or Limits(), gpu)
     except ForkingFails:
-        return start_cold(calls, limits or Limits())
+        return start_cold(calls, limits or Limits(), gpu)
 
 
-def start_cold(calls, limits):
+def start_cold(calls, limits, gpu=None):
     """As `start`: bubblewrap runs a Python of its own, which imports everything anew."""
     ours, theirs = socket.socketpair()
     # The worker finds its channel at descriptor 3, whatever number it has here.
     script = f"{ROOM}/worker.py"
     code = f"import os, runpy; os.dup2({theirs.fileno()}, 3); runpy.run_path({script!r}, run_name='__main__')"
     try:
-        process, pid = launch(arguments(limits, room(calls)), [sys.executable, "-I", "-c", code], [theirs.fileno()])
+        process, pid = launch(
+            [*arguments(limits, gpu, room(calls)), *environment(gpu)], [sys.executable, "-I", "-c", code], [theirs.fileno()]
+        )
     finally:
         theirs.close()
-    return enter(process, pid, ours, limits)
+    return enter(process, pid, ours, limits, gpu)
 
 
-def start_warm(calls, limits):
+def start_warm(calls, limits, gpu=None):
     """As `start`: bubblewrap makes the sandbox, and a fork of the zygote joins it."""
-    zygote = Zygote.of(str(calls))
+    zygote = Zygote.of(str(calls), gpu)
     # The sandbox is complete once its first command runs; before that, its mounts are not all there.
-    process, pid = launch(arguments(limits), ["/bin/sh", "-c", "echo complete; exec sleep infinity"], [], stdout=True)
+    process, pid = launch(arguments(limits, gpu), ["/bin/sh", "-c", "echo complete; exec sleep infinity"], [], stdout=True)
     ours, theirs = socket.socketpair()
     try:
         if process.stdout.readline() != b"complete\n":
@@ -112,7 +114,7 @@ def start_warm(calls, limits):
         raise
     finally:
         theirs.close()
-    return enter(process, pid, ours, limits)
+    return enter(process, pid, ours, limits, gpu)
 
 
 def launch(options, command, descriptors, stdout=False):
@@ -120,7 +122,7 @@ def launch(options, command, descriptors, stdout=False):
     info_read, info_write = os.pipe()
     try:
         process = subprocess.Popen(
-            [find(), *options, *environment(), "--info-fd", str(info_write), "--", *command],
+            [find(), *options, "--info-fd", str(info_write), "--", *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -137,7 +139,7 @@ def launch(options, command, descriptors, stdout=False):
     return process, json.loads(text)["child-pid"]
 
 
-def enter(process, pid, sock, limits):
+def enter(process, pid, sock, limits, gpu):
     """`handle.greet` for a worker in a sandbox of ours.
 
     Its sockets lie on a tmpfs of the sandbox, so that nothing the student writes reaches a disk of this machine; the grader
@@ -148,7 +150,7 @@ def enter(process, pid, sock, limits):
         process,
         pid,
         sock,
-        limits,
+        limits_with(limits, gpu),
         home=HOME,
         uid=FIRST_UID + pid % 1_000_000 if os.geteuid() == 0 else None,
         inside=f"{SOCKETS}/k",
@@ -170,21 +172,22 @@ class ForkingFails(Exception):
 
 
 class Zygote:
-    """The grader's handle on the process of `zygote.py`, one per `calls.py` and grader process."""
+    """The grader's handle on the process of `zygote.py`: one per grader process and `calls.py`, and another one with a GPU."""
 
     _living: typing.ClassVar = {}
 
     @classmethod
-    def of(cls, calls):
-        key = (os.getpid(), calls)
+    def of(cls, calls, gpu):
+        key = (os.getpid(), calls, gpu and gpu.libraries)
         if key not in cls._living or cls._living[key].process.poll() is not None:
-            cls._living[key] = cls(calls)
+            cls._living[key] = cls(calls, gpu)
         return cls._living[key]
 
-    def __init__(self, calls):
+    def __init__(self, calls, gpu):
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="autograder-")
+        self._variables = variables(HOME, "/tmp", gpu)
         code = f"import os, runpy, sys; os.dup2({theirs.fileno()}, 3); sys.argv = sys.argv[1:]; "
         code += "runpy.run_path(sys.argv[0], run_name='__main__')"
         try:
@@ -195,7 +198,7 @@ class Zygote:
                 stderr=subprocess.PIPE,
                 pass_fds=(theirs.fileno(),),
                 # Outside the sandbox yet: what the libraries write at import goes to a folder of its own.
-                env={**VARIABLES, **dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "IPYTHONDIR"), self._folder.name)},
+                env={**self._variables, **dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "IPYTHONDIR"), self._folder.name)},
                 start_new_session=True,
             )
         finally:
@@ -214,7 +217,7 @@ class Zygote:
 
     def fork(self, channel, sandbox):
         """Makes a worker in the sandbox of pidfd `sandbox`, with `channel` as its door."""
-        request = {"environment": VARIABLES, "namespaces": NAMESPACES if os.geteuid() == 0 else [*NAMESPACES, "user"]}
+        request = {"environment": self._variables, "namespaces": NAMESPACES if os.geteuid() == 0 else [*NAMESPACES, "user"]}
         with self._lock:
             socket.send_fds(self._control, [json.dumps(request).encode()], [channel, sandbox])
             reply = self._receive()
@@ -222,10 +225,10 @@ class Zygote:
             raise ForkingFails(f"the warm process could not enter the sandbox: {reply!r}")
 
 
-def arguments(limits, more=()):
+def arguments(limits, gpu=None, more=()):
     """bubblewrap's options: what there is inside."""
     # The scratch folders first: Python, or the whole checkout, may lie below /tmp.
-    return [*namespaces(), *system(), *scratch(limits), *python_folders(), *cover(), *more, *sealed()]
+    return [*namespaces(), *system(), *scratch(limits), *python_folders(), *devices(gpu), *cover(), *more, *sealed()]
 
 
 def namespaces():
@@ -276,6 +279,14 @@ def bind(source, target):
     return [*parents, "--ro-bind", str(source), str(target)]
 
 
+def devices(gpu):
+    """The GPU's device nodes and its driver's libraries, where /usr does not hold them."""
+    if gpu is None:
+        return []
+    nodes = [part for node in gpu.nodes for part in ("--dev-bind-try", node, node)]
+    return nodes + [part for folder in gpu.libraries for part in bind(folder, folder)]
+
+
 def cover():
     """Empty folders over whatever of ours lies below a folder that is shown: the package, a copy of it or of its data among
     the installed packages (an editable install leaves one), and the checkout."""
@@ -312,5 +323,5 @@ def sealed():
     return ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]
 
 
-def environment():
-    return ["--clearenv", *(part for name, value in VARIABLES.items() for part in ("--setenv", name, value))]
+def environment(gpu):
+    return ["--clearenv", *(part for name, value in variables(HOME, "/tmp", gpu).items() for part in ("--setenv", name, value))]

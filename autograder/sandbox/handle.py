@@ -9,15 +9,18 @@ import typing
 from autograder.errors import SandboxError, TimedOut, WorkerDied
 from autograder.sandbox import frames
 from autograder.sandbox.channel import Channel
+from autograder.sandbox.gpu import HIDDEN
 from autograder.sandbox.usage import delay, members
 
 PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
 FIRST_UID = 200_000  # a range that neither people nor packages use
 
 
-def variables(home, scratch):
-    """The worker's whole environment, with its home and its folder for temporary files."""
+def variables(home, scratch, gpu=None):
+    """The worker's whole environment, with its home, its folder for temporary files and its `Gpu`."""
     return {
+        **(HIDDEN if gpu is None else gpu.variables),
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # asking whether there is a GPU must not initialise CUDA before a fork
         "HOME": home,
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -82,6 +85,11 @@ class Worker:
             if stream:
                 stream.close()
         self.clean_up()
+
+
+def limits_with(limits, gpu):
+    """The limits that can hold: CUDA reserves address space far beyond what it uses."""
+    return limits if gpu is None else dataclasses.replace(limits, memory_bytes=None)
 
 
 def said_by(process):

@@ -21,7 +21,7 @@ import tempfile
 
 from autograder.errors import SandboxError
 from autograder.sandbox.bubblewrap import python_prefixes
-from autograder.sandbox.handle import FIRST_UID, greet, variables
+from autograder.sandbox.handle import FIRST_UID, greet, limits_with, variables
 
 HERE = pathlib.Path(__file__).parent
 _numbers = itertools.count()
@@ -30,7 +30,7 @@ SWEEP = "import os, sys; uid = int(sys.argv[1]); os.setgroups([]); os.setresgid(
 SWEEP += "os.kill(-1, 9)"
 
 
-def start_uid(calls, limits):
+def start_uid(calls, limits, gpu=None):
     """A worker under a uid of its own; SandboxError when the grader is not root."""
     if not hasattr(os, "setresuid") or os.geteuid() != 0:
         raise SandboxError(
@@ -43,7 +43,7 @@ def start_uid(calls, limits):
             f"Another user id cannot reach the Python at {sys.executable}: {closed[0]} is closed to other users. Open it with "
             f"`chmod o+rx {closed[0]}`, or install Python and this package elsewhere."
         )
-    return start(calls, limits, FIRST_UID + 1_000_000 + os.getpid() % 10_000 * 100 + next(_numbers) % 100)
+    return start(calls, limits, FIRST_UID + 1_000_000 + os.getpid() % 10_000 * 100 + next(_numbers) % 100, gpu)
 
 
 def python_and_its_parents():
@@ -51,12 +51,12 @@ def python_and_its_parents():
     return sorted({parent for prefix in python_prefixes() for parent in (prefix, *prefix.parents)})
 
 
-def start_none(calls, limits):
+def start_none(calls, limits, gpu=None):
     """A worker as the grader's own user."""
-    return start(calls, limits, None)
+    return start(calls, limits, None, gpu)
 
 
-def start(calls, limits, uid):
+def start(calls, limits, uid, gpu):
     """A cold Python that becomes the worker in a folder of its own."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="autograder-", dir="/tmp"))  # socket paths end at 107 bytes
     room, home, scratch = (folder / name for name in ("room", "home", "tmp"))
@@ -82,7 +82,7 @@ def start(calls, limits, uid):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=(theirs.fileno(),),
-            env=variables(str(home), str(scratch)),
+            env=variables(str(home), str(scratch), gpu),
             cwd=folder,
             start_new_session=True,
         )
@@ -92,7 +92,7 @@ def start(calls, limits, uid):
         process,
         process.pid,
         ours,
-        limits,
+        limits_with(limits, gpu),
         home=str(home),
         uid=uid,
         inside=f"{home}/k",

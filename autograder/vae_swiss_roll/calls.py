@@ -7,6 +7,8 @@
         tensors: mu, logvar (batch, latent); optionally weights (batch, latent)
         returns: value, (repeat, ...) if repeat > 1; tail (3, 2), what each generator gives next; with weights: grad_mu,
             grad_logvar of sum(weights * z)
+    {"op": "gpu", "device": "cuda"}
+        returns nothing: whether the GPU works at all
     {"op": "loss", "seed": int, "beta": float, "gradients": bool, "repeat": int, "device": ...}
         tensors: x, recon_x (batch, width), mu, logvar (batch, latent)
         returns: value, as above; with gradients: grad_mu, grad_logvar, grad_recon_x
@@ -50,7 +52,7 @@ _kept = []  # the instance of the last call
 def answer(header, tensors, namespace):
     """(reply header, reply tensors) for one call; whatever the student's code raises becomes part of the reply."""
     changed = reset_globals()
-    operation = {"reparameterize": reparameterize, "loss": loss}[header["op"]]
+    operation = {"reparameterize": reparameterize, "loss": loss, "gpu": gpu}[header["op"]]
     with silence():
         try:
             reply, returned = operation(header, tensors, namespace)
@@ -166,7 +168,7 @@ class CudaIsCpu(TorchFunctionMode):
         return value
 
 
-# --- the two operations ----------------------------------------------------------------------------------------------
+# --- the operations --------------------------------------------------------------------------------------------------
 
 
 def reparameterize(header, tensors, namespace):
@@ -223,6 +225,11 @@ def loss(header, tensors, namespace):
     if header["gradients"] and value.dim() == 0:
         returned |= gradients(result, model.mu, model.logvar, torch.ones_like(result), model.recon_x)
     return {"returned": description, "changed": changed(model.handed_out), "backward": model.mu.grad is not None}, returned
+
+
+def gpu(header, tensors, namespace):
+    """Whether the GPU works; the first use of it takes seconds."""
+    return {"sum": torch.ones(2, device=header["device"]).sum().item()}, {}
 
 
 def lookup(namespace, name):
@@ -432,4 +439,5 @@ def describe_error(error):
     }
 
 
-warm_up()
+if not torch.cuda.is_available():  # with a GPU nothing is pretended, and fake tensors would initialise CUDA before a fork
+    warm_up()
