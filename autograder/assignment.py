@@ -84,8 +84,9 @@ class Assignment:
     @functools.cached_property
     def test_cells(self):
         """grade_ids of the automatically graded cells, in order."""
-        return [id for id, data in self.graded_cells().items() if data["grade"] and not data["solution"]]
+        return [id for id, data in self.graded_cells.items() if data["grade"] and not data["solution"]]
 
+    @functools.cached_property
     def graded_cells(self):
         """grade_id → nbgrader metadata of every nbgrader cell of the master, in order."""
         found = (cell.metadata.get("nbgrader") for cell in self.master.cells)

@@ -118,7 +118,7 @@ def test_the_rubric_is_that_of_the_contract(assignment):
         "kl_divergence.gradient": 1,
     }
     assert sum(result.points for result in results) == 0
-    for cell, data in assignment.graded_cells().items():
+    for cell, data in assignment.graded_cells.items():
         if cell in assignment.test_cells:
             assert sum(result.max_points for result in results if result.cell == cell) == data["points"]
 

@@ -62,11 +62,11 @@ def private_lines(master):
 
 def stub_messages(release, assignment):
     """grade_id of each solution cell that stands before a test cell → what its stub's NotImplementedError says."""
-    ids = list(assignment.graded_cells())
+    ids = list(assignment.graded_cells)
     before = ids[: ids.index(assignment.test_cells[-1])]
     result = {}
     for grade_id in before:
-        if not assignment.graded_cells()[grade_id]["solution"]:
+        if not assignment.graded_cells[grade_id]["solution"]:
             continue
         raises = [node for node in ast.walk(ast.parse(cell(release, grade_id).source)) if isinstance(node, ast.Raise)]
         texts = [

@@ -95,7 +95,7 @@ def catalogue(assignment):
 def recombined(assignment):
     """The assignment's right answers by recombination, as entries that deserve full points."""
     made = importlib.import_module(f"autograder.{assignment.name}.variants").variants()
-    points = {target: float(assignment.graded_cells()[target]["points"]) for target in assignment.test_cells}
+    points = {target: float(assignment.graded_cells[target]["points"]) for target in assignment.test_cells}
     return [Entry(name, target, "right", points[target], {}, "", code) for name, target, code in made]
 
 

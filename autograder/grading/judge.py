@@ -12,7 +12,9 @@ from autograder.grading.verdict import FAILED, NOT_RUN, PASSED, CheckResult, Evi
 from autograder.rubric import NotEarned, Record
 
 # pytest's own plugins that would print, write or slow things down.
-QUIET = ["cacheprovider", "faulthandler", "logging", "warnings", "terminal", "unraisableexception", "threadexception"]
+QUIET = ["cacheprovider", "doctest", "faulthandler", "junitxml", "legacypath", "logging", "monkeypatch", "pastebin", "recwarn"]
+QUIET += ["setuponly", "setupplan", "stepwise", "terminal", "threadexception", "tmpdir", "unittest", "unraisableexception"]
+QUIET += ["warnings"]
 
 
 def judge(assignment, student, source, cells=None, points=None, evidence=False):

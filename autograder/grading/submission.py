@@ -96,7 +96,7 @@ def grade_repaired(nb, assignment, settings=None, notes=(), evidence=False):
         seconds=time.monotonic() - started,
     )
     for grade_id, (_, of) in verdict.cells.items():
-        points = assignment.graded_cells()[grade_id]["points"]
+        points = assignment.graded_cells[grade_id]["points"]
         if of != points:
             raise CourseError(
                 f"The criteria of {grade_id} are worth {of:g} points together, and its cell {points:g}, which the gradebook "
@@ -123,7 +123,7 @@ def display_only(master):
 
 def decides(cell, assignment):
     """Whether an automatic mark can depend on this cell: a test cell, or the solution that stands before one."""
-    ids = list(assignment.graded_cells())
+    ids = list(assignment.graded_cells)
     last = ids.index(assignment.test_cells[-1])
     return notebooks.grade_id_of(cell) in ids[: last + 1] and cell.cell_type == "code"
 

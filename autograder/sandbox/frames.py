@@ -14,7 +14,9 @@ nothing that it reads: sizes are checked before memory is taken, and whatever do
 import json
 import struct
 
+import safetensors.numpy
 import safetensors.torch
+import torch
 
 PREFIX = struct.Struct(">IQ")
 MAX_HEADER = 256 * 1024
@@ -22,8 +24,10 @@ MAX_BODY = 32 * 1024 * 1024
 
 # Bound early: in the worker, student code may replace the modules' attributes later.
 _dumps, _loads = json.dumps, json.loads
-_save, _load = safetensors.torch.save, safetensors.torch.load
-_dict, _isinstance, _len = dict, isinstance, len
+_save, _save_arrays, _load = safetensors.torch.save, safetensors.numpy.save, safetensors.torch.load
+_numpy = torch.Tensor.numpy
+ARRAYS = frozenset({torch.float32, torch.float64, torch.int64})  # numpy's form is made several times as fast as torch's
+_dict, _isinstance, _len, all = dict, isinstance, len, all
 
 
 class FrameError(Exception):
@@ -38,7 +42,12 @@ def encode(header, tensors=None):
         tensors: dict of name to contiguous CPU tensor.
     """
     head = _dumps(header).encode()
-    body = _save(tensors) if tensors else b""
+    if not tensors:
+        body = b""
+    elif all(tensor.dtype in ARRAYS for tensor in tensors.values()):
+        body = _save_arrays({name: _numpy(tensor) for name, tensor in tensors.items()})
+    else:
+        body = _save(tensors)
     if _len(head) > MAX_HEADER or _len(body) > MAX_BODY:
         raise FrameError(f"a frame of {_len(head)} + {_len(body)} bytes is over the limit")
     return PREFIX.pack(_len(head), _len(body)) + head + body

@@ -1,8 +1,11 @@
 """The grader's handle on a running worker, whichever backend started it."""
 
+import contextlib
 import dataclasses
 import functools
+import os
 import secrets
+import select
 import subprocess
 import typing
 
@@ -76,11 +79,9 @@ class Worker:
         """Ends everything inside, at once. Safe to call twice."""
         self.channel.close()
         self.end()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
+        if not ended(self.process, 5):
             self.process.kill()
-            self.process.wait()
+        self.process.wait()
         for stream in (self.process.stdout, self.process.stderr):
             if stream:
                 stream.close()
@@ -90,6 +91,21 @@ class Worker:
 def limits_with(limits, gpu):
     """The limits that can hold: CUDA reserves address space far beyond what it uses."""
     return limits if gpu is None else dataclasses.replace(limits, memory_bytes=None)
+
+
+def ended(process, seconds):
+    """Waits until a process has ended, at most so long; whether it has. (Popen.wait looks in ever longer intervals.)"""
+    if process.poll() is not None:
+        return True
+    if not hasattr(os, "pidfd_open"):  # Linux alone has it
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        return process.returncode is not None
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        return bool(select.select([pidfd], [], [], seconds)[0])
+    finally:
+        os.close(pidfd)
 
 
 def said_by(process):

@@ -1,11 +1,11 @@
 """What a worker uses, seen from outside. `RLIMIT_AS` binds each process by itself, and a worker may have many."""
 
+import functools
 import os
 import pathlib
 import threading
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-PID_MAX = int(pathlib.Path("/proc/sys/kernel/pid_max").read_text())
 SECONDS = 0.25  # between two looks; what can be filled in that time is well below the memory of a machine that marks
 
 
@@ -69,9 +69,10 @@ def members(pid):
         namespace = pathlib.Path(f"/proc/{pid}/ns/pid").readlink()
     except OSError:
         return
+    wrapped = pid > pid_max() // 2
     for entry in os.scandir("/proc"):
         # Processes inside are younger than the first one; where numbers have started anew, all are looked at.
-        if entry.name.isdigit() and (int(entry.name) >= pid or pid > PID_MAX // 2):
+        if entry.name.isdigit() and (int(entry.name) >= pid or wrapped):
             try:
                 if pathlib.Path(f"/proc/{entry.name}/ns/pid").readlink() == namespace:
                     yield int(entry.name)
@@ -79,9 +80,15 @@ def members(pid):
                 continue
 
 
+@functools.cache
+def pid_max():
+    return int(pathlib.Path("/proc/sys/kernel/pid_max").read_text())
+
+
 def delay(pid):
     """Seconds that the main thread of a process has waited for a processor; 0 where the kernel does not tell."""
     try:
-        return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        with open(f"/proc/{pid}/schedstat") as file:  # noqa: PTH123 (asked hundreds of times for each submission)
+            return int(file.read().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
         return 0.0

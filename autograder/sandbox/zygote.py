@@ -13,6 +13,7 @@ code, the hidden checks or the course: it is started as a script of its own, imp
 
 import array
 import ctypes
+import gc
 import importlib
 import importlib.util
 import json
@@ -28,6 +29,10 @@ PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 24, 36, 38
 
 NEEDED = [
     "IPython.core.completer",
+    "IPython.core.completerlib",
+    "IPython.core.magics.execution",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
     "ipykernel.debugger",
     "ipykernel.ipkernel",
     "ipykernel.kernelapp",
@@ -35,7 +40,9 @@ NEEDED = [
     "matplotlib.collections",
     "matplotlib.pyplot",
     "matplotlib_inline.backend_inline",
+    "numpy.ctypeslib",
     "psutil",
+    "tornado.platform.asyncio",
     "torch.distributions",
     "tqdm",
 ]
@@ -51,6 +58,9 @@ def main(folder, calls):
     sys.path.remove(folder)
     calls = load("calls", calls)
     import_what_a_kernel_needs()
+    # A collection in a fork would look at every object of the libraries, and so copy every page of theirs.
+    gc.collect()
+    gc.freeze()
     control = socket.socket(fileno=CONTROL)
     # A worker is an orphan as soon as the first fork ends. The sandbox cannot go before it is reaped, which the machine's
     # own init may take its time over, or never do in a container.
