@@ -15,7 +15,7 @@ apt = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installin
 		|| { apt-get update && apt-get install -y --no-install-recommends $(1); }; } >/dev/null 2>&1 </dev/null; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup sandbox browser lint format lesson release rubric clean
+.PHONY: help demo test setup sandbox browser database lint format lesson release rubric clean
 
 help:
 	@echo "make demo      mark a sample class from start to end, into build/demo"
@@ -33,7 +33,7 @@ help:
 demo: setup
 	$(BIN)/autograder demo
 
-test: setup browser lint
+test: setup browser database lint
 	$(BIN)/python -m pytest
 
 lint: .venv/ready
@@ -88,3 +88,9 @@ browser:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(call apt,chromium) || { \
 		echo "chromium is missing: the tests that open feedback pages and formgrader in a browser are skipped. On Debian:"; \
 		echo "    sudo apt-get install chromium        (Fedora: sudo dnf install chromium)"; }
+
+# Only the tests need it: they keep a gradebook on a PostgreSQL server of their own.
+database:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(call apt,postgresql) || { \
+		echo "PostgreSQL is missing: the test of a gradebook on it is skipped. On Debian:"; \
+		echo "    sudo apt-get install postgresql"; }

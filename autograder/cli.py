@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+import autograder.quick  # noqa: F401 (first, before what it makes quick)
 from autograder import assignment as assignments
 from autograder.errors import GraderError
 
@@ -131,6 +132,78 @@ def check(
             show_evidence(verdict) if explain else None
     if any(verdict.status == UNGRADABLE for verdict in verdicts.values()):
         raise typer.Exit(1)
+
+
+@app.command()
+def grade(
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Submissions at a time; one per core by default.", show_default=False)
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Mark on a Dask cluster: the scheduler's address, tcp://…", show_default=False),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Mark anew what was marked before, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per notebook and line.")] = False,
+    course: Annotated[pathlib.Path, typer.Option(help="Course folder, with nbgrader_config.py.")] = pathlib.Path(),
+    assignment: Name = DEFAULT,
+):
+    """Marks a whole class into nbgrader's gradebook, in parallel.
+
+    Marks, gradebook and feedback are those of `nbgrader autograde`. Interrupted, it goes on where it stopped; what has not
+    changed is not marked again. Exit code 0: everybody was graded; 1: some could not be; 2: the grader itself failed.
+    """
+    from autograder.course.executors import Cluster, Processes
+    from autograder.grading.verdict import UNGRADABLE
+
+    if workers and scheduler:
+        raise typer.BadParameter("--workers is for this machine; a cluster has the workers that were started for it")
+    started, marked, total = time.monotonic(), [], 0
+
+    def tell(done, of, what):
+        nonlocal total
+        total, rate = of, done / (time.monotonic() - started)
+        progress(done, of, f"marking, {rate:.1f} a second" if done else "starting")
+
+    try:
+        with Cluster(scheduler) if scheduler else Processes(workers) as executor, bar("starting") as progress:
+            # Imported only now: the processes start meanwhile.
+            from autograder.course.batch import grade_class
+            from autograder.course.folder import Course
+
+            for result in grade_class(Course(course), assignments.load(assignment), executor, tell, again):
+                marked.append(result)
+                if as_json:
+                    print(json.dumps(result.verdict.to_json(result.path), ensure_ascii=False), flush=True)
+    except KeyboardInterrupt:
+        err.print(f"Interrupted: {len(marked)} of {total} are marked and recorded. The same command goes on with the others.")
+        raise typer.Exit(130) from None
+    ungradable = [result for result in marked if result.verdict.status == UNGRADABLE]
+    if not as_json:
+        show_class(marked, ungradable, time.monotonic() - started)
+    if ungradable:
+        raise typer.Exit(1)
+
+
+def show_class(marked, ungradable, seconds):
+    """Prints how a class did, and who waits for a person."""
+    scores = sorted(result.verdict.score for result in marked if result not in ungradable)
+    if scores:
+        of = max(result.verdict.max_score for result in marked)
+        table = Table("points", "students", "", title="Marks by machine")
+        for points in sorted(set(scores), reverse=True):
+            table.add_row(
+                f"{points:g} of {of:g}", str(scores.count(points)), "█" * round(40 * scores.count(points) / len(scores))
+            )
+        out.print(table)
+    for result in ungradable:
+        out.print(f"[yellow]{escape(result.student)} could not be marked:[/] {escape(result.verdict.message)}", soft_wrap=True)
+    known = sum(result.known for result in marked)
+    out.print(
+        f"{len(marked)} submissions in {seconds:.0f} s"
+        + (f", {known} of them known from before" if known else "")
+        + f"; {len(ungradable) or 'none'} for a person to look at. Written answers: formgrader."
+    )
 
 
 def show(path, verdict):
@@ -325,7 +398,7 @@ def show_guarantees(found):
 @contextlib.contextmanager
 def bar(title):
     """A progress bar on stderr: `progress(done, total, what)`."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=err, transient=True) as shown:
         task = shown.add_task(title)
         yield lambda done, total, what: shown.update(task, completed=done, total=total, description=what)

@@ -137,6 +137,6 @@ def cuda():
 
 
 def postgresql():
-    there = importlib.util.find_spec("psycopg2") is not None
+    there = importlib.util.find_spec("psycopg") is not None
     found = "SQLite and PostgreSQL" if there else "SQLite; PostgreSQL needs a driver"
-    return Finding("gradebooks", found, needed=False, repair="" if there else "pip install psycopg2-binary")
+    return Finding("gradebooks", found, needed=False, repair="" if there else "pip install 'psycopg[binary]'")

@@ -26,7 +26,9 @@ from autograder import assignment as assignments
 from autograder import pages
 from autograder.errors import CourseError, Ungradable
 from autograder.grading import notebook as notebooks
-from autograder.grading.submission import Settings, grade_repaired
+from autograder.grading import results
+from autograder.grading.results import Results
+from autograder.grading.submission import Settings, grade
 from autograder.sandbox.limits import Limits
 
 SCHEME = re.compile(r"^\*\*Marking scheme", re.MULTILINE)
@@ -45,7 +47,8 @@ class SubmissionExporter(NotebookExporter):
     """Reads submissions that stock nbgrader would choke on.
 
     nbgrader converts each submission twice with the same exporter, first the submitted file, then the sanitized copy. What
-    the first reading found out is kept for the second: `resources["autograder"]` holds "notes" and "ungradable".
+    the first reading found out is kept for the second: `resources["autograder"]` holds "root" (the course's), "raw" (what was
+    handed in), "notes" and "ungradable".
     """
 
     def __init__(self, *args, **kwargs):
@@ -60,9 +63,11 @@ class SubmissionExporter(NotebookExporter):
         assignment = ours(resources or {})
         if assignment is None:
             return super().from_filename(filename, resources=resources, **kwargs)
-        found = self._found.setdefault(which, {"notes": [], "ungradable": None})
+        raw = path.read_bytes()
+        found = self._found.setdefault(which, {"raw": raw, "notes": [], "ungradable": None})
+        found["root"] = self.parent.coursedir.root
         try:
-            nb, notes = notebooks.repair(notebooks.read(path.read_bytes()), assignment.master)
+            nb, notes = notebooks.repair(notebooks.read(raw), assignment.master)
             found["notes"] += notes
         except Ungradable as error:
             found["ungradable"] = str(error)
@@ -97,6 +102,14 @@ class GradeOutside(Execute):
     points = Dict(help="Points of single criteria, {'reparameterize.scale': 1.5}; the sums must stay.").tag(config=True)
     policies = Dict(help="What is accepted of what may be argued about, {'monte_carlo_kl': True}.").tag(config=True)
 
+    results = Unicode(
+        ".autograder/results", help="Folder, in the course's, for what was marked; unchanged, it is not marked again."
+    ).tag(config=True)
+
+    def kept(self, root):
+        """The `Results` of the course in the folder `root`."""
+        return Results(pathlib.Path(root) / self.results)
+
     def settings(self):
         """`Settings` as configured; CourseError names a limit that does not exist."""
         known = [field.name for field in dataclasses.fields(Limits)]
@@ -110,12 +123,32 @@ class GradeOutside(Execute):
         if assignment is None:
             return super().preprocess(nb, resources)
         found = resources["autograder"]
-        if found["ungradable"]:
-            fail_closed(nb, assignment, found["ungradable"])
-            return nb, resources
-        nb = outside_of_any_loop(grade_repaired, nb, assignment, self.settings(), found["notes"]).notebook
-        add_marking_schemes(nb, assignment)
+        nb = self._marked(nb, assignment, found)
+        if not found["ungradable"]:
+            add_marking_schemes(nb, assignment)
         return nb, resources
+
+    def _marked(self, nb, assignment, found):
+        """The notebook with its marks, from the results that are kept where there is one."""
+        settings, store = self.settings(), self.kept(found["root"])
+        key = results.key(found["raw"], assignment, settings)
+        packed = store.get(key)
+        if packed is None:
+            packed = results.pack(outside_of_any_loop(grade, found["raw"], assignment, settings))
+            store.put(key, packed)
+        graded = results.unpack(packed)
+        nb.metadata["autograder"] = {"result": key}
+        if graded.notebook is None:
+            fail_closed(nb, assignment, graded.verdict.message)
+            found["ungradable"] = graded.verdict.message
+            return nb
+        # Sources and metadata are those that nbgrader has checked, against the gradebook; the outputs are ours.
+        for cell, marked in zip(nb.cells, graded.notebook.cells, strict=True):
+            if (cell.cell_type, cell.source) != (marked.cell_type, marked.source):
+                raise CourseError(f"The notebook changed between marking and recording, at the cell `{cell.id}`.")
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = marked.outputs, marked.execution_count
+        return nb
 
 
 def outside_of_any_loop(function, *args):

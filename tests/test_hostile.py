@@ -8,6 +8,7 @@ import multiprocessing
 import pathlib
 import random
 import resource
+import time
 
 import nbformat
 import pytest
@@ -87,7 +88,13 @@ def class_(request, hostile, honest):
         with concurrent.futures.ProcessPoolExecutor(request.param, mp_context=context) as pool:
             found = dict(zip(order, pool.map(mark, order), strict=True))
     gc.collect()
-    return found, before, traces(), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024
+    after = traces()
+    for _ in range(100):  # another grader on this machine has workers too, but not the same ones for long
+        if after[2] <= before[2]:
+            break
+        time.sleep(1)
+        after[2].intersection_update(workers())
+    return found, before, after, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024
 
 
 def test_every_hostile_submission_gets_the_score_that_its_honest_content_deserves(class_, hostile):

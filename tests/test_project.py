@@ -232,13 +232,14 @@ def test_make_fetches_package_lists_before_it_gives_up_on_bubblewrap(checkout):
     assert (checkout / "log").read_text().split() == ["install", "update", "install"]
 
 
-def test_make_test_wants_a_browser_and_does_without_where_it_may_not_install_one(checkout):
-    assert "chromium" in run("make", "--dry-run", "test").stdout
-    assert "chromium" not in run("make", "--dry-run", "demo").stdout
+@pytest.mark.parametrize(("target", "package"), [("browser", "chromium"), ("database", "postgresql")])
+def test_make_test_wants_programs_and_does_without_where_it_may_not_install_them(checkout, target, package):
+    assert package in run("make", "--dry-run", "test").stdout
+    assert package not in run("make", "--dry-run", "demo").stdout
     fake(checkout / "bin", "id", "echo 1000")
-    made = run(shutil.which("make"), "browser", cwd=checkout, PATH=str(checkout / "bin"))
+    made = run(shutil.which("make"), target, cwd=checkout, PATH=str(checkout / "bin"))
     assert made.returncode == 0
-    assert "sudo apt-get install chromium" in made.stdout
+    assert f"sudo apt-get install {package}" in made.stdout
 
 
 def test_ci_runs_make_test_unattended_and_passes_its_failure_on(tmp_path):
@@ -317,7 +318,7 @@ def requirements():
         *PROJECT["dependencies"],
         *(part for extra in PROJECT["optional-dependencies"].values() for part in extra),
     ]
-    return dict(re.fullmatch(r"([\w.-]+)(.*)", requirement).groups() for requirement in listed)
+    return dict(re.fullmatch(r"([\w.-]+)(?:\[\w+\])?(.*)", requirement).groups() for requirement in listed)
 
 
 def test_ranges_in_pyproject_are_open():

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SAWarning
 from traitlets.config import PyFileConfigLoader
 
 from autograder.errors import CourseError
+from autograder.nbgrader_plugin import GradeOutside
 
 
 class Course:
@@ -34,6 +35,19 @@ class Course:
         self.coursedir = CourseDirectory(config=config)
         self.coursedir.log.setLevel(logging.ERROR)
         self.api = NbGraderAPI(self.coursedir, config=config)
+        self._marking = GradeOutside(config=config)
+
+    def settings(self):
+        """`Settings` for marking, as `nbgrader autograde` reads them."""
+        return self._marking.settings()
+
+    def results(self):
+        """The `Results` that are kept in this course."""
+        return self._marking.kept(self.root)
+
+    def autograded(self, name, student):
+        """Path of the marked notebook of a student."""
+        return pathlib.Path(self.coursedir.format_path(self.coursedir.autograded_directory, student, name)) / f"{name}.ipynb"
 
     def generate_assignment(self, name):
         """Runs `nbgrader generate_assignment`: writes the release, registers the assignment. → the release's path"""

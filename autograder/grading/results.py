@@ -17,6 +17,7 @@ import secrets
 
 import nbformat
 
+from autograder import assignment as assignments
 from autograder.grading.submission import Graded
 from autograder.grading.verdict import CheckResult, Verdict
 
@@ -25,21 +26,21 @@ LIBRARIES = ("ipykernel", "ipython", "matplotlib", "nbclient", "nbformat", "nump
 
 
 @functools.cache
-def fingerprint(assignment):
-    """Hash of the code that marks an assignment: this package, the libraries, the master notebook."""
+def fingerprint(name):
+    """Hash of what marks the assignment of that name: this package, the libraries, the master notebook."""
     digest = hashlib.sha256(platform.python_version().encode())
     for library in LIBRARIES:
         digest.update(f"{library} {importlib.metadata.version(library)}\n".encode())
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(f"{path.relative_to(PACKAGE)}\n".encode() + path.read_bytes())
-    digest.update(nbformat.writes(assignment.master).encode())
+    digest.update(nbformat.writes(assignments.load(name).master).encode())
     return digest.hexdigest()
 
 
 def key(raw, assignment, settings):
     """The name under which the verdict on the submitted bytes is kept."""
     about = json.dumps(dataclasses.asdict(settings), sort_keys=True, default=dict)
-    parts = (assignment.name, fingerprint(assignment), about, hashlib.sha256(raw).hexdigest())
+    parts = (assignment.name, fingerprint(assignment.name), about, hashlib.sha256(raw).hexdigest())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -5,7 +5,6 @@
 Everything that marks (nbgrader's command, the command line, a class) calls `grade`.
 """
 
-import copy
 import dataclasses
 import time
 from collections.abc import Mapping
@@ -69,14 +68,8 @@ def grade(raw, assignment, settings=None, evidence=False):
         nb, notes = notebooks.repair(notebooks.read(raw), assignment.master)
     except Ungradable as error:
         return Graded(Verdict(UNGRADABLE, message=str(error), seconds=time.monotonic() - started), None)
-    return grade_repaired(nb, assignment, settings, notes, evidence)
-
-
-def grade_repaired(nb, assignment, settings=None, notes=(), evidence=False):
-    """As `grade`, for a notebook that `notebook.repair` has returned; `notes` are its sentences."""
-    settings, started = settings or Settings(), time.monotonic()
+    settings = settings or Settings()
     known(settings.policies, [policy.name for policy in assignment.policies], "policies")
-    nb = copy.deepcopy(nb)
     last = max(index for index, cell in enumerate(nb.cells) if decides(cell, assignment))
     code = "\n".join(cell.source for cell in nb.cells[: last + 1] if cell.cell_type == "code")
     shown = display_only(assignment.master)

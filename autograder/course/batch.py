@@ -1,0 +1,135 @@
+"""A whole class: marked in parallel, recorded by one process, and taken up again where it broke off.
+
+    submitted/ ─► executor: bytes in, results out ─► results, under a hash of what determined them
+                                                        └─► nbgrader autograde, one student after the other ─► gradebook
+
+Results are kept as soon as they are there. Recording is nbgrader's own command, which finds them: gradebook and feedback are
+those of a run without us.
+"""
+
+import concurrent.futures
+import dataclasses
+import pathlib
+
+import nbformat
+from nbgrader.api import Gradebook, MissingEntry
+
+from autograder.course.executors import Killed
+from autograder.course.folder import on_path, quiet
+from autograder.errors import CourseError, GraderError
+from autograder.grading import results
+from autograder.grading.submission import Graded
+from autograder.grading.verdict import UNGRADABLE, Verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Marked:
+    """What became of one submission.
+
+    Attributes:
+        student: nbgrader's id.
+        path: of the submitted notebook.
+        verdict: `Verdict`.
+        known: whether it had been marked before, and was not marked again.
+    """
+
+    student: str
+    path: pathlib.Path
+    verdict: Verdict
+    known: bool
+
+
+def submissions(course, assignment):
+    """student → path of the submitted notebook, in nbgrader's folder; CourseError when there are none."""
+    coursedir, name = course.coursedir, assignment.name
+    pattern = pathlib.Path(coursedir.format_path(coursedir.submitted_directory, "*", name))
+    root = pathlib.Path(*pattern.parts[: pattern.parts.index("*")])
+    below = pathlib.Path(*pattern.parts[pattern.parts.index("*") :])
+    found = sorted(root.glob(str(below / f"{name}.ipynb"))) if root.is_dir() else []
+    if not found:
+        raise CourseError(f"There is nothing to mark: no file {root / 'STUDENT' / name / name}.ipynb for any student.")
+    return {path.relative_to(root).parts[0]: path for path in found}
+
+
+def grade_class(course, assignment, executor, progress, again=False):
+    """Marks every submission of the class and records it. Yields `Marked`, as they are recorded.
+
+    Args:
+        course: `Course`.
+        executor: see `executors.py`.
+        progress: `progress(done, total, what)`.
+        again: whether what was marked before is marked anew.
+
+    Raises:
+        GraderError: the grader cannot do its work. What was recorded before stays; nobody else gets a mark.
+    """
+    paths, settings, store = submissions(course, assignment), course.settings(), course.results()
+    registered = in_gradebook(course, assignment)
+    total, done, waiting = len(paths), 0, {}
+    students = iter(paths.items())
+    progress(0, total, "")
+    while True:
+        while len(waiting) < executor.slots and (student_path := next(students, None)):
+            student, path = student_path
+            raw = path.read_bytes()
+            key = results.key(raw, assignment, settings)
+            if not again and (packed := store.get(key)) is not None:
+                verdict = results.unpack(packed).verdict
+                if not (student in registered and recorded(course, assignment, student) == key):
+                    record(course, assignment, student)
+                done += 1
+                progress(done, total, student)
+                yield Marked(student, path, verdict, known=True)
+            else:
+                waiting[executor.submit(raw, assignment.name, settings)] = student, path, key
+        if not waiting:
+            return
+        finished, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+        for future in finished:
+            student, path, key = waiting.pop(future)
+            packed = result_of(future, assignment)
+            store.put(key, packed)
+            record(course, assignment, student)
+            done += 1
+            progress(done, total, student)
+            yield Marked(student, path, results.unpack(packed).verdict, known=False)
+
+
+def result_of(future, assignment):
+    """The packed result that a future holds."""
+    try:
+        fingerprint, packed = future.result()
+    except Killed as error:
+        message = f"{error} It waits for a person; `autograder grade --again` tries it once more."
+        return results.pack(Graded(Verdict(UNGRADABLE, message=message), None))
+    if fingerprint != results.fingerprint(assignment.name):
+        raise GraderError(
+            "A worker of the cluster marks with another version of this package or of a library than this machine has: "
+            "install the same versions there and here."
+        )
+    return packed
+
+
+def in_gradebook(course, assignment):
+    """The students who have a submission in the gradebook; CourseError when it does not know the assignment."""
+    with quiet(), on_path(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
+        try:
+            gradebook.find_assignment(assignment.name)
+        except MissingEntry as error:
+            raise CourseError(
+                f"The gradebook does not know {assignment.name} yet: run `autograder release` in the course folder first."
+            ) from error
+        return {submission.student_id for submission in gradebook.assignment_submissions(assignment.name)}
+
+
+def recorded(course, assignment, student):
+    """The name of the result that the student's autograded notebook shows, or None."""
+    try:
+        nb = nbformat.read(course.autograded(assignment.name, student), as_version=nbformat.NO_CONVERT)
+    except (OSError, ValueError):
+        return None
+    return nb.metadata.get("autograder", {}).get("result")
+
+
+def record(course, assignment, student):
+    course.autograde(assignment.name, student)

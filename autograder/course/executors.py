@@ -1,0 +1,171 @@
+"""Where the submissions of a class are marked: processes of this machine, or a Dask cluster.
+
+    driver ── bytes of a submission ──► a grader's process ── sandbox, checks ──► bytes of a result ──► driver
+
+An executor has `slots`, how many submissions are under way at most, and `submit(raw, assignment's name, settings)` → a
+`concurrent.futures.Future` of (fingerprint of the marking code, packed result). The future raises `Killed` when the process
+that marked the submission ended twice; the other submissions notice nothing.
+"""
+
+import concurrent.futures
+import contextlib
+import functools
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from concurrent.futures.process import BrokenProcessPool
+
+import autograder.quick  # noqa: F401 (first, before what it makes quick)
+from autograder.errors import AutograderError, CourseError
+
+ATTEMPTS = 2
+PRELOADED = ("autograder.grading.results", "torch")  # imported once, for all processes that are forked from there
+
+
+class Killed(AutograderError):
+    """Marking a submission ended the grader's own process, each time that it was tried."""
+
+
+def mark(raw, name, settings):
+    """(fingerprint, packed result) of one submission; what every executor runs."""
+    from autograder import assignment as assignments
+    from autograder.grading import results
+    from autograder.grading.submission import grade
+
+    assignment = assignments.load(name)
+    with LOCK:  # pytest and what it captures belong to the whole process
+        return results.fingerprint(name), results.pack(grade(raw, assignment, settings))
+
+
+LOCK = threading.Lock()
+
+
+class Processes:
+    """Processes of this machine. Each has a pool of its own, so that the end of one is known to be one submission's.
+
+    Args:
+        slots: number of processes; one per core by default.
+    """
+
+    def __init__(self, slots=None):
+        self.slots = slots or os.cpu_count()
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([__name__, *PRELOADED])
+        self._threads = concurrent.futures.ThreadPoolExecutor(self.slots)
+        self._free = queue.SimpleQueue()
+
+    def __enter__(self):
+        """Starts them, and does not wait until they are ready."""
+        for _ in range(self.slots):
+            pool = self._pool()
+            pool.submit(os.getpid)
+            self._free.put(pool)
+        return self
+
+    def __exit__(self, *exc):
+        self._threads.shutdown(wait=exc[0] is None, cancel_futures=True)
+        while not self._free.empty():
+            end(self._free.get())
+
+    def _pool(self):
+        return concurrent.futures.ProcessPoolExecutor(1, self._context, start_process)
+
+    def submit(self, raw, name, settings):
+        return self._threads.submit(self._mark, raw, name, settings)
+
+    def _mark(self, raw, name, settings):
+        pool = self._free.get()
+        try:
+            for _ in range(ATTEMPTS):
+                try:
+                    return pool.submit(mark, raw, name, settings).result()
+                except BrokenProcessPool:
+                    end(pool)
+                    pool = self._pool()
+            raise Killed("Marking this submission ended the grader's own process twice.")
+        finally:
+            self._free.put(pool)
+
+
+def end(pool):
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+def start_process():
+    """In a new process of this machine."""
+    import torch
+
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is the driver's to answer; sandboxes do not inherit this
+    threading.Thread(target=end_with_the_driver, daemon=True).start()
+    torch.set_num_threads(1)  # the processes use the cores; threads beside them cost half as much again in waiting
+
+
+def end_with_the_driver():
+    """A process of a pool would wait for work for ever when the one that made it was killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+class Cluster:
+    """The workers of a Dask cluster, which need this package and bubblewrap, and neither files nor database of the course.
+
+    Args:
+        address: of the scheduler, "tcp://…".
+        timeout: seconds to wait for it.
+    """
+
+    def __init__(self, address, timeout=20):
+        try:
+            import distributed
+        except ImportError as error:
+            raise CourseError(
+                "--scheduler needs Dask, which is not installed: `pip install 'vae-swiss-roll-autograder[cluster]'`."
+            ) from error
+        self._distributed = distributed
+        try:
+            self._client = distributed.Client(address, timeout=timeout, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise CourseError(
+                f"No Dask scheduler answers at {address}: {error}. Start one with `dask scheduler`, and workers with "
+                "`dask worker ADDRESS --nthreads 1`."
+            ) from error
+        self._futures = {}
+
+    def __enter__(self):
+        # A task is tried again when its worker dies; by default so often that one submission could end four workers.
+        self._client.run_on_scheduler(allow_failures, ATTEMPTS - 1)
+        return self
+
+    def __exit__(self, *exc):
+        for future in list(self._futures.values()):
+            with contextlib.suppress(Exception):
+                future.cancel()
+        self._client.close()
+
+    @property
+    def slots(self):
+        """Two for each thread of the workers, so that none waits for the driver; workers may come and go."""
+        return 2 * max(1, sum(self._client.nthreads().values()))
+
+    def submit(self, raw, name, settings):
+        promise = concurrent.futures.Future()
+        future = self._client.submit(mark, raw, name, settings, pure=False)
+        self._futures[promise] = future
+        future.add_done_callback(functools.partial(self._keep, promise))
+        return promise
+
+    def _keep(self, promise, future):
+        self._futures.pop(promise, None)
+        try:
+            promise.set_result(future.result())
+        except self._distributed.KilledWorker:
+            promise.set_exception(Killed("Marking this submission ended the process of two workers of the cluster."))
+        except BaseException as error:
+            promise.set_exception(error)
+
+
+def allow_failures(number, dask_scheduler):
+    """Runs in the scheduler."""
+    dask_scheduler.allowed_failures = number

@@ -1,0 +1,334 @@
+"""A whole class: parallel, interrupted, on a cluster, in another database, always as `nbgrader autograde` marks it."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import nbformat
+import psutil
+import pytest
+from nbgrader.api import Gradebook
+
+from autograder.course.batch import grade_class
+from autograder.course.executors import Cluster, Killed, Processes
+from autograder.course.fill import fill
+from autograder.course.folder import Course
+from autograder.errors import CourseError
+from autograder.grading import results
+from autograder.grading.submission import Settings
+from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
+from tests.conftest import ROOT
+from tests.test_cli import COMMAND
+from tests.test_nbgrader import nbgrader
+
+NAME = "vae_swiss_roll"
+FOREVER = sampler("while True: pass")
+QUIET = "c.GradeOutside.limits = {'call_seconds': 2, 'cell_seconds': 4}\n"
+
+
+def nothing(done, total, what):
+    pass
+
+
+@pytest.fixture(scope="module")
+def submissions(release):
+    """student → bytes: right, wrong, answered in words, untouched, one that never ends, one that is no notebook."""
+
+    def made(**answers):
+        return nbformat.writes(fill(release, {**RIGHT, **answers})).encode()
+
+    return {
+        "ann": made(),
+        "ben": made(vae_model=sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)")),
+        "cem": made(vae_model=FOREVER),
+        "dov": b'{"cells": [',
+        "eva": nbformat.writes(release).encode(),
+        "fay": made(**WRITTEN),
+        "gus": made(vae_model=sampler("return mu")),
+    }
+
+
+@pytest.fixture(scope="module")
+def new_class(tmp_path_factory, submissions):
+    """`new_class()` → the folder of a course with these submissions, released and not yet marked."""
+    prepared = tmp_path_factory.mktemp("prepared")
+    for part in ("source", "notebooks"):
+        shutil.copytree(ROOT / part, prepared / part)
+    (prepared / "nbgrader_config.py").write_text((ROOT / "nbgrader_config.py").read_text() + QUIET)
+    for student, raw in submissions.items():
+        path = prepared / "submitted" / student / NAME / f"{NAME}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(raw)
+    Course(prepared).generate_assignment(NAME)
+
+    def make():
+        root = tmp_path_factory.mktemp("class")
+        shutil.copytree(prepared, root, dirs_exist_ok=True)
+        return root
+
+    return make
+
+
+def rows(db_url):
+    """Everything that the gradebook has of each student's marks."""
+    with Gradebook(db_url) as gradebook:
+        return {
+            submission.student_id: {
+                grade.cell.name: (grade.auto_score, grade.manual_score, grade.needs_manual_grade, grade.max_score_gradecell)
+                for notebook in submission.notebooks
+                for grade in notebook.grades
+            }
+            for submission in gradebook.assignment_submissions(NAME)
+        }
+
+
+def sqlite(root):
+    return f"sqlite:///{root}/gradebook.db"
+
+
+def told(root):
+    """student → what the marked notebook shows, without the ids that are made anew each time."""
+    found = {}
+    for path in (root / "autograded").glob(f"*/{NAME}/{NAME}.ipynb"):
+        nb = nbformat.read(path, as_version=4)
+        found[path.parent.parent.name] = [(cell.cell_type, cell.source, cell.get("outputs")) for cell in nb.cells]
+    return found
+
+
+@pytest.fixture(scope="module")
+def serial(new_class):
+    """The class as `nbgrader autograde` marks it: (gradebook rows, what the notebooks show)."""
+    root = new_class()
+    nbgrader(root, "autograde", NAME)
+    return rows(sqlite(root)), told(root)
+
+
+def grade(root, *options):
+    """`autograder grade` in the course folder, started."""
+    return subprocess.Popen(
+        [COMMAND, "grade", *options],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_parallel_marks_are_the_serial_ones_and_nothing_is_marked_twice(new_class, serial):
+    root = new_class()
+    running = grade(root, "--workers", "2")
+    said, _ = running.communicate()
+    assert running.returncode == 1, said  # one could not be marked
+    assert "dov could not be marked" in said
+    assert "7 submissions" in said
+    assert (rows(sqlite(root)), told(root)) == serial
+    marked = list(root.rglob("*.json.gz"))
+    assert len(marked) == 7
+    times = {path: path.stat().st_mtime_ns for path in [*marked, *root.glob("autograded/*/*/*.ipynb")]}
+    running = grade(root)
+    said, _ = running.communicate()
+    assert "7 of them known from before" in said
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_only_what_changed_is_marked_again_and_what_is_missing_is_recorded(new_class, submissions, assignment):
+    root = new_class()
+    with Processes(2) as executor:
+        first = list(grade_class(Course(root), assignment, executor, nothing))
+        assert not any(marked.known for marked in first)
+        (root / "submitted" / "eva" / NAME / f"{NAME}.ipynb").write_bytes(submissions["ann"])
+        shutil.rmtree(root / "autograded" / "ben")
+        second = list(grade_class(Course(root), assignment, executor, nothing))
+        # Eva hands in what Ann did: the same bytes, the same result.
+        assert [marked.student for marked in second if not marked.known] == []
+        third = list(grade_class(Course(root), assignment, executor, nothing, again=True))
+        assert not any(marked.known for marked in third)
+    assert (root / "autograded" / "ben").exists()
+    assert rows(sqlite(root))["eva"]["reparameterize"][0] == 5
+
+
+def test_a_killed_driver_leaves_nothing_running_and_the_next_run_goes_on(new_class, serial):
+    root = new_class()
+    running = grade(root, "--workers", "2")
+    wait_until(lambda: len(list(root.glob("autograded/*/*/*.ipynb"))) >= 2)
+    below = psutil.Process(running.pid).children(recursive=True)
+    running.kill()
+    running.wait()
+    assert below
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert alive == []
+    kept = {path: path.stat().st_mtime_ns for path in root.rglob("*.json.gz")}
+    assert 1 <= len(kept) < 7
+    running = grade(root, "--workers", "2")
+    said, _ = running.communicate()
+    assert "known from before" in said
+    assert (rows(sqlite(root)), told(root)) == serial
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def wait_until(what, seconds=120):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def graders():
+    """The processes that mark for this one."""
+    servers = [child for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline())]
+    return [process for server in servers for process in server.children()]
+
+
+def busy(process):
+    """Whether it has a sandbox."""
+    with contextlib.suppress(psutil.Error):
+        return any(child.name() == "bwrap" for child in process.children())
+    return False
+
+
+def test_a_killed_grader_costs_nothing_but_a_second_attempt(submissions, assignment):
+    settings = Settings()
+    with Processes(2) as executor:
+        slow = executor.submit(submissions["cem"], NAME, settings)
+        wait_until(lambda: any(map(busy, graders())))
+        next(filter(busy, graders())).kill()
+        others = [executor.submit(submissions[name], NAME, settings) for name in ("ann", "ben")]
+        scores = [results.unpack(future.result()[1]).verdict.score for future in (slow, *others)]
+    assert scores == [3, 8, 7]
+
+
+def test_a_submission_that_ends_its_grader_twice_is_reported_and_waits_for_a_person(new_class, assignment):
+    root = new_class()
+    for student in ("ann", "ben", "dov", "eva", "fay", "gus"):
+        shutil.rmtree(root / "submitted" / student)
+    with Processes(1) as executor:
+        marking = grade_class(Course(root), assignment, Killer(executor), nothing)
+        (marked,) = list(marking)
+    assert marked.verdict.status == "ungradable"
+    assert "ended the grader's own process twice" in marked.verdict.message
+    assert rows(sqlite(root))["cem"]["reparameterize"][:3] == (None, None, True)
+
+
+class Killer:
+    """An executor whose processes are killed as soon as they work on something."""
+
+    def __init__(self, executor):
+        self._executor, self.slots = executor, executor.slots
+
+    def submit(self, *task):
+        future = self._executor.submit(*task)
+        while not future.done():
+            for process in filter(busy, graders()):
+                process.kill()
+            time.sleep(0.02)
+        with pytest.raises(Killed):
+            future.result()
+        return future
+
+
+def test_an_unknown_assignment_and_an_empty_class_are_told_before_anything_is_marked(new_class, assignment):
+    root = new_class()
+    (root / "gradebook.db").unlink()
+    with pytest.raises(CourseError, match="run `autograder release`"):
+        list(grade_class(Course(root), assignment, None, nothing))
+    shutil.rmtree(root / "submitted")
+    with pytest.raises(CourseError, match=r"nothing to mark: no file .*STUDENT/vae_swiss_roll/vae_swiss_roll.ipynb"):
+        list(grade_class(Course(root), assignment, None, nothing))
+
+
+# --- a cluster -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Address of a Dask scheduler with two workers, started by Dask's own commands, far from any course folder."""
+    pytest.importorskip("distributed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    dask = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--no-dashboard",
+    ]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
+    started = []
+    with (tmp_path / "log").open("w") as log:
+        for command in (dask, worker, worker):
+            started.append(subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log))
+        yield address, started[1:]
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(30)
+
+
+def test_a_cluster_gives_the_serial_marks_though_a_worker_dies(new_class, serial, cluster):
+    address, workers = cluster
+    root = new_class()
+    running = grade(root, "--scheduler", address)
+    wait_until(lambda: list(root.rglob("*.json.gz")))
+    for process in psutil.Process(workers[0].pid).children(recursive=True):  # what its nanny started, and restarts
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    said, _ = running.communicate()
+    assert "7 submissions" in said, said
+    assert (rows(sqlite(root)), told(root)) == serial
+
+
+def test_a_cluster_that_is_not_there_is_the_graders_failure():
+    pytest.importorskip("distributed")
+    with pytest.raises(CourseError, match="No Dask scheduler answers at tcp:"):
+        Cluster("tcp://127.0.0.1:9", timeout=1)
+
+
+# --- PostgreSQL ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def postgresql():
+    """URL of an empty database on a server of our own."""
+    pytest.importorskip("psycopg")
+    found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("PostgreSQL is not installed")
+    folder = pathlib.Path("/tmp") / f"autograder-postgresql-{os.getpid()}"
+    folder.mkdir()
+    become = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        shutil.chown(folder, "postgres", "postgres")
+        become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "env", f"HOME={folder}"]
+    run = lambda *command: subprocess.run([*become, *command], cwd=folder, check=True, capture_output=True)  # noqa: E731
+    run(str(found[-1]), "-D", str(folder / "data"), "-U", "grader", "--auth=trust", "--no-sync")
+    options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+    pg_ctl = str(found[-1].parent / "pg_ctl")
+    run(pg_ctl, "-D", str(folder / "data"), "-o", options, "-l", str(folder / "log"), "-w", "start")
+    run(str(found[-1].parent / "createdb"), "-h", str(folder), "-U", "grader", "course")
+    yield f"postgresql+psycopg://grader@/course?host={folder}"
+    run(pg_ctl, "-D", str(folder / "data"), "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+def test_a_gradebook_on_postgresql_has_the_same_rows(new_class, serial, postgresql, assignment):
+    root = new_class()
+    (root / "gradebook.db").unlink()
+    config = root / "nbgrader_config.py"
+    config.write_text(config.read_text() + f"c.CourseDirectory.db_url = {postgresql!r}\n")
+    course = Course(root)
+    course.generate_assignment(NAME)
+    with Processes(2) as executor:
+        assert len(list(grade_class(course, assignment, executor, nothing))) == 7
+    assert (rows(postgresql), told(root)) == serial
+    assert not (root / "gradebook.db").exists()
