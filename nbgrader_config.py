@@ -36,6 +36,7 @@ c.Autograde.autograde_preprocessors = [
 # accepted of what may be argued about. `autograder rubric` shows the last two.
 c.GradeOutside.sandbox = "bubblewrap"
 c.GradeOutside.device = "auto"  # device mistakes: on the GPU where there is one ("cuda" insists), else, or "cpu", without
+c.GradeOutside.execute = "needed"  # the cells that the marks depend on, keeping the student's outputs elsewhere; or "all"
 c.GradeOutside.limits = {}
 c.GradeOutside.points = {}
 c.GradeOutside.policies = {}

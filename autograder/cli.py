@@ -143,6 +143,14 @@ def grade(
         str | None,
         typer.Option(metavar="ADDRESS", help="Mark on a Dask cluster: the scheduler's address, tcp://…", show_default=False),
     ] = None,
+    execute: Annotated[
+        str | None,
+        typer.Option(
+            metavar="needed|all",
+            help="Which cells to run: those that the marks need, keeping the student's outputs in the others, or all.",
+            show_default=False,
+        ),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Mark anew what was marked before, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per notebook and line.")] = False,
     course: Annotated[pathlib.Path, typer.Option(help="Course folder, with nbgrader_config.py.")] = pathlib.Path(),
@@ -171,7 +179,7 @@ def grade(
             from autograder.course.batch import grade_class
             from autograder.course.folder import Course
 
-            for result in grade_class(Course(course), assignments.load(assignment), executor, tell, again):
+            for result in grade_class(Course(course, execute), assignments.load(assignment), executor, tell, again):
                 marked.append(result)
                 if as_json:
                     print(json.dumps(result.verdict.to_json(result.path), ensure_ascii=False), flush=True)

@@ -99,6 +99,7 @@ class GradeOutside(Execute):
     sandbox = Unicode("bubblewrap", help="Which sandbox runs the students' code; see `autograder doctor`.").tag(config=True)
     limits = Dict(help="Limits on one submission; see `autograder/sandbox/limits.py`.").tag(config=True)
     device = Unicode("auto", help="Where device mistakes are looked for: auto, cpu or cuda.").tag(config=True)
+    execute = Unicode("needed", help="Which cells are run: those that the marks need, or all.").tag(config=True)
     points = Dict(help="Points of single criteria, {'reparameterize.scale': 1.5}; the sums must stay.").tag(config=True)
     policies = Dict(help="What is accepted of what may be argued about, {'monte_carlo_kl': True}.").tag(config=True)
 
@@ -116,7 +117,7 @@ class GradeOutside(Execute):
         for name in self.limits:
             if name not in known:
                 raise CourseError(f"c.GradeOutside.limits names {name!r}, which does not exist. Known: {', '.join(known)}.")
-        return Settings(self.sandbox, Limits(**self.limits), dict(self.points), dict(self.policies), self.device)
+        return Settings(self.sandbox, Limits(**self.limits), dict(self.points), dict(self.policies), self.device, self.execute)
 
     def preprocess(self, nb, resources):
         assignment = ours(resources)

@@ -4,6 +4,7 @@ import base64
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_output
 
 from autograder.course.fill import cell, fill
 from autograder.errors import CourseError
@@ -156,3 +157,26 @@ def test_a_submission_that_uses_up_all_its_time_is_graded_with_what_is_left(rele
     nb.cells.insert(0, nbformat.v4.new_code_cell("import time\ntime.sleep(60)"))
     found = grade(nbformat.writes(nb).encode(), assignment, Settings(limits=Limits(submission_seconds=3))).verdict
     assert (found.status, found.score, len(found.checks)) == (GRADED, 0, 9)
+
+
+def test_all_cells_are_run_only_on_request_and_earn_nothing(release, assignment):
+    nb = fill(release, RIGHT)
+    last = next(i for i, c in enumerate(nb.cells) if c.metadata.get("nbgrader", {}).get("grade_id") == "kl_divergence")
+    nb.cells = [c for i, c in enumerate(nb.cells) if i <= last or "nbgrader" in c.metadata]
+    forever = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
+    for source in ("print('ran', 6 * 7)", forever, "print('never')"):
+        nb.cells.append(new_code_cell(source, outputs=[new_output("stream", name="stdout", text="the student's")]))
+    raw, limits = nbformat.writes(nb).encode(), Limits(cell_seconds=3)
+
+    def shown(execute):
+        graded = grade(raw, assignment, Settings(limits=limits, execute=execute))
+        assert graded.verdict.score == 8
+        return graded.verdict.notes, [cell.outputs[0].get("text") or cell.outputs for cell in graded.notebook.cells[-3:]]
+
+    assert shown("needed") == ((), ["the student's"] * 3)
+    notes, outputs = shown("all")
+    assert outputs == ["ran 42\n", "the student's", "the student's"]
+    assert len(notes) == 1
+    assert notes[0].endswith("did not end in time; the cells after it were not run.")
+    with pytest.raises(CourseError, match=r"c.GradeOutside.execute names 'some'"):
+        shown("some")

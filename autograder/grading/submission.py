@@ -20,6 +20,8 @@ from autograder.grading.verdict import FAILED, GRADED, NOT_RUN, PASSED, UNGRADAB
 from autograder.sandbox import backends, gpu
 from autograder.sandbox.limits import Limits
 
+NEEDED, ALL = "needed", "all"
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -31,6 +33,8 @@ class Settings:
         points: overrides of points, {"cell.criterion": points}.
         policies: what is accepted of what may be argued about, {name: bool}; see the assignment's `policies.py`.
         device: where the device parts of the checks run: "auto", "cpu" or "cuda"; see `sandbox/gpu.py`.
+        execute: which cells are run: those that the marks depend on ("needed"), with the student's own outputs kept in the
+            others, or "all".
     """
 
     sandbox: str = "bubblewrap"
@@ -38,6 +42,7 @@ class Settings:
     points: Mapping[str, float] = dataclasses.field(default_factory=dict)
     policies: Mapping[str, bool] = dataclasses.field(default_factory=dict)
     device: str = "auto"
+    execute: str = "needed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,16 +75,19 @@ def grade(raw, assignment, settings=None, evidence=False):
         return Graded(Verdict(UNGRADABLE, message=str(error), seconds=time.monotonic() - started), None)
     settings = settings or Settings()
     known(settings.policies, [policy.name for policy in assignment.policies], "policies")
+    known([settings.execute], [NEEDED, ALL], "execute")
     last = max(index for index, cell in enumerate(nb.cells) if decides(cell, assignment))
     code = "\n".join(cell.source for cell in nb.cells[: last + 1] if cell.cell_type == "code")
     shown = display_only(assignment.master)
-    cells = [cell for cell in nb.cells[: last + 1] if shown.get(cell.id) != cell.source]
+    cells = [cell for cell in nb.cells[: last + 1] if shown.get(cell.id) != cell.source or settings.execute == ALL]
     with (
         gpu.lease(settings.device) as leased,
         Session(backends.get(settings.sandbox), assignment, cells, settings.limits, leased) as session,
     ):
         student = assignment.student(session.call, cuda=leased is not None, policies=settings.policies)
         checks = judge(assignment, student, code, points=settings.points, evidence=evidence)
+        if settings.execute == ALL:
+            session.run_more(nb.cells[last + 1 :])
     known(settings.points, [check.id for check in checks], "points")
     verdict = Verdict(
         GRADED,
