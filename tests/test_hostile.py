@@ -5,9 +5,12 @@ import functools
 import gc
 import json
 import multiprocessing
+import os
 import pathlib
+import pickle
 import random
 import resource
+import tempfile
 import time
 
 import nbformat
@@ -19,6 +22,7 @@ from autograder.grading.submission import Settings, grade
 from autograder.sandbox.limits import Limits
 from autograder.vae_swiss_roll.hostile import submissions
 from autograder.vae_swiss_roll.samples import ANSWERS
+from tests.conftest import ROOT, with_python_open_to_all
 
 # Shorter than the defaults, so that what never ends is soon told.
 LIMITS = Limits(cell_seconds=8, call_seconds=3, submission_seconds=60, disk_bytes=32 * 1024**2)
@@ -74,19 +78,48 @@ def workers():
     return found
 
 
-@pytest.fixture(scope="module", params=[1, 3], ids=["serial", "parallel"])
+def in_parallel(raws):
+    """What `mark` finds for each, three at a time."""
+    with concurrent.futures.ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
+        return dict(zip(raws, pool.map(mark, raws), strict=True))
+
+
+def as_an_ordinary_user(raws):
+    """The same, for a user with no rights."""
+    if os.geteuid() != 0:
+        pytest.skip("this is an ordinary user already")
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder)
+        path.chmod(0o777)
+        (path / "raws").write_bytes(pickle.dumps(raws))
+        code = f"""
+            import pickle, sys
+            sys.path.insert(0, {str(ROOT)!r})
+            from tests import test_hostile
+            found = test_hostile.in_parallel(pickle.load(open("{path}/raws", "rb")))
+            open("{path}/found", "wb").write(pickle.dumps(found))
+        """
+        become = "setpriv --reuid=12345 --regid=12345 --clear-groups env -i PATH=/usr/bin:/bin HOME=/tmp"
+        done = with_python_open_to_all(code, become, {"PATH": os.environ["PATH"]})
+        assert done.returncode == 0, done.stderr[-3000:]
+        return pickle.loads((path / "found").read_bytes())
+
+
+WAYS = {
+    "serial": lambda raws: {raw: mark(raw) for raw in raws},
+    "parallel": in_parallel,
+    "as an ordinary user": as_an_ordinary_user,
+}
+
+
+@pytest.fixture(scope="module", params=WAYS)
 def class_(request, hostile, honest):
     """(submission → (verdict, page), traces before and after, growth of this process in MiB) of a class, in random order."""
     raws = [entry.raw for entry in hostile] + honest
     order = random.Random(request.param).sample(raws, len(raws))
     before = traces()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if request.param == 1:
-        found = {raw: mark(raw) for raw in order}
-    else:
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(request.param, mp_context=context) as pool:
-            found = dict(zip(order, pool.map(mark, order), strict=True))
+    found = WAYS[request.param](order)
     gc.collect()
     after = traces()
     for _ in range(100):  # another grader on this machine has workers too, but not the same ones for long

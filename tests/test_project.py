@@ -133,7 +133,7 @@ def test_all_other_commands_of_the_readme_run_in_order_and_mark_a_class(tmp_path
     shutil.copytree(ROOT / "source", checkout / "source")
     config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
     settings = re.findall(r"^\| `(c\.GradeOutside\.\w+)` \|.*\| `(.+)` \|$", README, re.MULTILINE)
-    assert len(settings) == 5
+    assert len(settings) == 7
     lines = [f"{name} = {example}\n" for name, example in settings]
     (checkout / "nbgrader_config.py").write_text(config + "".join(lines), encoding="utf-8")
     submitted = course / "submitted/ada/vae_swiss_roll/vae_swiss_roll.ipynb"
