@@ -9,6 +9,8 @@ from nbgrader.api import Gradebook
 from nbgrader.plugins import CsvExportPlugin
 
 from autograder.assignment import course_file
+from autograder.course.batch import grade_class
+from autograder.course.executors import Processes
 from autograder.course.folder import Course, quiet
 from autograder.course.release import make
 from autograder.errors import CourseError
@@ -65,9 +67,10 @@ def run(root, assignment, progress):
         path.parent.mkdir(parents=True)
         path.write_bytes(raw)
     pages, total = {}, 2 * len(students)
-    for number, name in enumerate(students):
-        progress(number, total, f"marking {name}")
-        course.autograde(assignment.name, name)
+    progress(0, total, "marking")
+    with Processes() as executor:
+        for number, marked in enumerate(grade_class(course, assignment, executor, lambda *_: None), start=1):
+            progress(number, total, f"marked {marked.student}")
     for number, name in enumerate(students, start=len(students)):
         progress(number, total, f"writing feedback for {name}")
         pages[name] = course.generate_feedback(assignment.name, name)
