@@ -22,7 +22,7 @@ c.Autograde.sanitize_preprocessors = [
     "nbgrader.preprocessors.DeduplicateIds",
     "nbgrader.preprocessors.OverwriteKernelspec",
     "nbgrader.preprocessors.OverwriteCells",
-    "nbgrader.preprocessors.CheckCellMetadata",
+    "autograder.nbgrader_plugin.CheckMetadata",
 ]
 c.Autograde.autograde_preprocessors = [
     "autograder.nbgrader_plugin.GradeOutside",
@@ -30,7 +30,7 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.LimitOutput",
     "autograder.nbgrader_plugin.SaveGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
-    "nbgrader.preprocessors.CheckCellMetadata",
+    "autograder.nbgrader_plugin.CheckMetadata",
 ]
 # What one submission may use (defaults and meaning: autograder/sandbox/limits.py), what a criterion is worth, and what is
 # accepted of what may be argued about. `autograder rubric` shows the last two.

@@ -5,6 +5,7 @@
                                 GradeOutside          runs the cells in the sandbox and judges outside it; writes score,
                                                       sentences and, for the person who marks, the marking schemes
                                 SaveGrades            as nbgrader's, and leaves what cannot be marked to a person
+                                CheckMetadata         checks only what was not repaired
     nbgrader generate_feedback  StripForStudents      takes hidden checks and marking schemes out of the page
 
 For assignments that are not ours each of them does what its stock namesake does.
@@ -19,7 +20,7 @@ import re
 
 from nbconvert.exporters import NotebookExporter
 from nbformat.v4 import new_markdown_cell, new_output
-from nbgrader.preprocessors import ClearOutput, Execute, NbGraderPreprocessor, SaveAutoGrades
+from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, Execute, NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Dict, Unicode
 
 from autograder import assignment as assignments
@@ -197,6 +198,13 @@ class SaveGrades(SaveAutoGrades):
             grade.auto_score, grade.needs_manual_grade = None, True
             self.gradebook.db.commit()
         return cell, resources
+
+
+class CheckMetadata(CheckCellMetadata):
+    """Not needed for notebooks that have been repaired: their metadata is the master's."""
+
+    def preprocess(self, nb, resources):
+        return (nb, resources) if ours(resources) else super().preprocess(nb, resources)
 
 
 class StripForStudents(NbGraderPreprocessor):

@@ -134,6 +134,7 @@ class Maker:
         if marked != n:
             raise SystemExit(f"{label}: {marked} of {n} were marked; look into it before you believe a figure")
         shutil.rmtree(root)
+        print(f"    {cost.seconds / n:.2f} s and {cost.cpu / n:.2f} CPU s each", file=sys.stderr)
         return cost
 
 
@@ -192,6 +193,7 @@ def floor(raws):
                         exec(compile(visible(cell.source), "<cell>", "exec"), namespace)
         judge(assignment, assignment.student(lambda header, tensors: calls.answer(header, tensors, namespace)), "")
 
+    raws = [raw for raw in raws if survived(mark, raw)]
     mark(raws[0])
     print(f"floor: {len(raws)} submissions …", file=sys.stderr)
     before, started = time.process_time(), time.monotonic()
@@ -199,6 +201,18 @@ def floor(raws):
         mark(raw)
     seconds, cpu = time.monotonic() - started, time.process_time() - before
     return Cost("floor", len(raws), seconds, cpu, psutil.Process().memory_full_info().pss / 2**20)
+
+
+def survived(mark, raw):
+    """Whether a process that marks this lives on: some answers abort the interpreter, which only a sandbox survives."""
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        with contextlib.suppress(BaseException):
+            mark(raw)
+            os._exit(0)
+        os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def report(costs, sizes):
