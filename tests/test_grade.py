@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -170,6 +171,20 @@ def test_a_killed_driver_leaves_nothing_running_and_the_next_run_goes_on(new_cla
     assert "known from before" in said
     assert (rows(sqlite(root)), told(root)) == serial
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_an_interrupted_run_ends_at_once_and_says_how_to_go_on(new_class):
+    root = new_class()
+    running = grade(root, "--workers", "2")
+    wait_until(lambda: list(root.glob("autograded/*/*/*.ipynb")))
+    below = psutil.Process(running.pid).children(recursive=True)
+    os.killpg(running.pid, signal.SIGINT)
+    said, _ = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "are marked and recorded. The same command goes on" in said
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert alive == []
 
 
 def wait_until(what, seconds=120):

@@ -8,8 +8,11 @@ those of a run without us.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import pathlib
+import signal
+import threading
 
 import nbformat
 from nbgrader.api import Gradebook, MissingEntry
@@ -132,4 +135,21 @@ def recorded(course, assignment, student):
 
 
 def record(course, assignment, student):
-    course.autograde(assignment.name, student)
+    with uninterrupted():
+        course.autograde(assignment.name, student)
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """Ctrl-C waits until the end: nbgrader would take it for a failed submission."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = []
+    before = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt

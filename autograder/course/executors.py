@@ -54,23 +54,28 @@ class Processes:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__, *PRELOADED])
         self._threads = concurrent.futures.ThreadPoolExecutor(self.slots)
-        self._free = queue.SimpleQueue()
+        self._free, self._pids, self._closing = queue.SimpleQueue(), {}, False
 
     def __enter__(self):
         """Starts them, and does not wait until they are ready."""
         for _ in range(self.slots):
-            pool = self._pool()
-            pool.submit(os.getpid)
-            self._free.put(pool)
+            self._free.put(self._pool())
         return self
 
     def __exit__(self, *exc):
-        self._threads.shutdown(wait=exc[0] is None, cancel_futures=True)
-        while not self._free.empty():
-            end(self._free.get())
+        self._closing = True
+        if exc[0] is not None:  # nobody waits for what is under way, which may take minutes
+            for pid in self._pids.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid.result(), signal.SIGKILL)
+        self._threads.shutdown(cancel_futures=True)
+        for pool in self._pids:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _pool(self):
-        return concurrent.futures.ProcessPoolExecutor(1, self._context, start_process)
+        pool = concurrent.futures.ProcessPoolExecutor(1, self._context, start_process)
+        self._pids[pool] = pool.submit(os.getpid)
+        return pool
 
     def submit(self, raw, name, settings):
         return self._threads.submit(self._mark, raw, name, settings)
@@ -82,15 +87,13 @@ class Processes:
                 try:
                     return pool.submit(mark, raw, name, settings).result()
                 except BrokenProcessPool:
-                    end(pool)
+                    if self._closing:
+                        raise
+                    del self._pids[pool]
                     pool = self._pool()
             raise Killed("Marking this submission ended the grader's own process twice.")
         finally:
             self._free.put(pool)
-
-
-def end(pool):
-    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def start_process():
