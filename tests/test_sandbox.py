@@ -202,3 +202,12 @@ def test_a_warm_worker_has_imported_what_the_lesson_needs_before_it_was_forked(c
     reply, _ = worker.channel.call({"code": code}, {}, 10, "the code")
     worker.kill()
     assert reply["result"] == []
+
+
+def test_a_sandbox_ends_with_its_grader_even_if_it_was_not_told(calls):
+    """A bwrap that has only just started misses its parent's end; the pipe to it does not."""
+    worker = bubblewrap.start_warm(calls, Limits())
+    worker.process.stdin.close()
+    assert worker.process.wait(10) is not None
+    assert not worker.alive()
+    worker.kill()

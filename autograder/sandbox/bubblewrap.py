@@ -7,7 +7,7 @@ Processes, from the outside in:
            └─ bwrap, pid 1     inside: own mount, pid, network, ipc, uts and (unprivileged) user namespaces
                 └─ worker.py   the student's kernel: limits set, no capabilities, no_new_privs
 
-That is a cold start. A warm one puts `sleep` in the worker's place to hold the namespaces, and a fork of the zygote
+That is a cold start. A warm one puts `cat` in the worker's place to hold the namespaces, and a fork of the zygote
 (zygote.py) joins them and becomes the worker.
 
 What it sees: /usr and the Python it runs on, read-only; three of our files (worker.py, frames.py, calls.py); an empty
@@ -97,7 +97,8 @@ def start_warm(calls, limits, gpu=None):
     """As `start`: bubblewrap makes the sandbox, and a fork of the zygote joins it."""
     zygote = Zygote.of(str(calls), gpu)
     # The sandbox is complete once its first command runs; before that, its mounts are not all there.
-    process, pid = launch(arguments(limits, gpu), ["/bin/sh", "-c", "echo complete; exec sleep infinity"], [], stdout=True)
+    # `cat` ends with the grader, whose pipe it reads: a bwrap that is only just starting does not notice its parent's end.
+    process, pid = launch(arguments(limits, gpu), ["/bin/sh", "-c", "echo complete; exec cat >/dev/null"], [], pipes=True)
     ours, theirs = socket.socketpair()
     try:
         if process.stdout.readline() != b"complete\n":
@@ -117,14 +118,14 @@ def start_warm(calls, limits, gpu=None):
     return enter(process, pid, ours, limits, gpu)
 
 
-def launch(options, command, descriptors, stdout=False):
-    """(process, pid of the first process inside) of a new sandbox that runs `command`."""
+def launch(options, command, descriptors, pipes=False):
+    """(process, pid of the first process inside) of a new sandbox that runs `command`, at will with pipes to and from it."""
     info_read, info_write = os.pipe()
     try:
         process = subprocess.Popen(
             [find(), *options, "--info-fd", str(info_write), "--", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if pipes else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=(*descriptors, info_write),
             env={},

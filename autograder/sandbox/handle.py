@@ -82,7 +82,7 @@ class Worker:
         if not ended(self.process, 5):
             self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdout, self.process.stderr):
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream:
                 stream.close()
         self.clean_up()

@@ -4,7 +4,7 @@
       │                            │          and a pidfd of the sandbox that bubblewrap has just made
       │                            └─ fork    joins the sandbox's namespaces (setns)
       │                                └─ fork    is inside the pid namespace; gives up all privilege, becomes the kernel
-      └─ bwrap … sleep             holds the namespaces; killing it kills everything inside
+      └─ bwrap … cat               holds the namespaces; killing it kills everything inside
 
 It saves each submission the imports (torch, matplotlib, ipykernel), which are most of a cold start. It never sees student
 code, the hidden checks or the course: it is started as a script of its own, imports libraries and the assignment's
