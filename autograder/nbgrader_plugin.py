@@ -29,7 +29,7 @@ from autograder.errors import CourseError, Ungradable
 from autograder.grading import notebook as notebooks
 from autograder.grading import results
 from autograder.grading.results import Results
-from autograder.grading.submission import Settings, grade
+from autograder.grading.submission import NEEDED, Settings, grade
 from autograder.sandbox.limits import Limits
 
 SCHEME = re.compile(r"^\*\*Marking scheme", re.MULTILINE)
@@ -49,7 +49,7 @@ class SubmissionExporter(NotebookExporter):
 
     nbgrader converts each submission twice with the same exporter, first the submitted file, then the sanitized copy. What
     the first reading found out is kept for the second: `resources["autograder"]` holds "root" (the course's), "raw" (what was
-    handed in), "notes" and "ungradable".
+    handed in) and "ungradable".
     """
 
     def __init__(self, *args, **kwargs):
@@ -65,11 +65,9 @@ class SubmissionExporter(NotebookExporter):
         if assignment is None:
             return super().from_filename(filename, resources=resources, **kwargs)
         raw = path.read_bytes()
-        found = self._found.setdefault(which, {"raw": raw, "notes": [], "ungradable": None})
-        found["root"] = self.parent.coursedir.root
+        found = self._found.setdefault(which, {"root": self.parent.coursedir.root, "raw": raw, "ungradable": None})
         try:
-            nb, notes = notebooks.repair(notebooks.read(raw), assignment.master)
-            found["notes"] += notes
+            nb, _ = notebooks.repair(notebooks.read(raw), assignment.master)
         except Ungradable as error:
             found["ungradable"] = str(error)
             nb = placeholder(assignment, str(error))
@@ -100,7 +98,7 @@ class GradeOutside(Execute):
     sandbox = Unicode("bubblewrap", help="Which sandbox runs the students' code; see `autograder doctor`.").tag(config=True)
     limits = Dict(help="Limits on one submission; see `autograder/sandbox/limits.py`.").tag(config=True)
     device = Unicode("auto", help="Where device mistakes are looked for: auto, cpu or cuda.").tag(config=True)
-    execute = Unicode("needed", help="Which cells are run: those that the marks need, or all.").tag(config=True)
+    execute = Unicode(NEEDED, help="Which cells are run: those that the marks need, or all.").tag(config=True)
     points = Dict(help="Points of single criteria, {'reparameterize.scale': 1.5}; the sums must stay.").tag(config=True)
     policies = Dict(help="What is accepted of what may be argued about, {'monte_carlo_kl': True}.").tag(config=True)
 

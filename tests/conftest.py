@@ -60,6 +60,10 @@ def verdict(submission, assignment):
     return lambda **answers: grade(submission(**answers), assignment).verdict
 
 
+# Becomes a user with no rights and nothing in its environment.
+ORDINARY_USER = "setpriv --reuid=12345 --regid=12345 --clear-groups env -i PATH=/usr/bin:/bin HOME=/tmp"
+
+
 def with_python_open_to_all(code, become="", environment=os.environ):
     """Runs code where /root can be passed by everybody, in a mount namespace; the machine itself stays as it is.
 

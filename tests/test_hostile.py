@@ -22,7 +22,7 @@ from autograder.grading.submission import Settings, grade
 from autograder.sandbox.limits import Limits
 from autograder.vae_swiss_roll.hostile import submissions
 from autograder.vae_swiss_roll.samples import ANSWERS
-from tests.conftest import ROOT, with_python_open_to_all
+from tests.conftest import ORDINARY_USER, ROOT, with_python_open_to_all
 
 # Shorter than the defaults, so that what never ends is soon told.
 LIMITS = Limits(cell_seconds=8, call_seconds=3, submission_seconds=60, disk_bytes=32 * 1024**2)
@@ -99,8 +99,7 @@ def as_an_ordinary_user(raws):
             found = test_hostile.in_parallel(pickle.load(open("{path}/raws", "rb")))
             open("{path}/found", "wb").write(pickle.dumps(found))
         """
-        become = "setpriv --reuid=12345 --regid=12345 --clear-groups env -i PATH=/usr/bin:/bin HOME=/tmp"
-        done = with_python_open_to_all(code, become, {"PATH": os.environ["PATH"]})
+        done = with_python_open_to_all(code, ORDINARY_USER, {"PATH": os.environ["PATH"]})
         assert done.returncode == 0, done.stderr[-3000:]
         return pickle.loads((path / "found").read_bytes())
 

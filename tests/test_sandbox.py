@@ -13,7 +13,7 @@ import pytest
 from autograder.errors import SandboxError, TimedOut, WorkerDied
 from autograder.sandbox import bubblewrap, conformance
 from autograder.sandbox.limits import MIB, Limits
-from tests.conftest import with_python_open_to_all
+from tests.conftest import ORDINARY_USER, with_python_open_to_all
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +190,7 @@ def test_an_ordinary_user_gets_the_same_sandbox():
             worker.kill()
         print("same")
     """
-    become = "setpriv --reuid=12345 --regid=12345 --clear-groups env -i PATH=/usr/bin:/bin HOME=/tmp"
-    done = with_python_open_to_all(code, become, {"PATH": os.environ["PATH"]})
+    done = with_python_open_to_all(code, ORDINARY_USER, {"PATH": os.environ["PATH"]})
     shutil.rmtree(folder)
     assert done.stdout == "same\n", done.stderr
 

@@ -66,36 +66,36 @@ def grade_class(course, assignment, executor, progress, again=False):
     Raises:
         GraderError: the grader cannot do its work. What was recorded before stays; nobody else gets a mark.
     """
-    paths, settings, store = submissions(course, assignment), course.settings(), course.results()
-    registered = in_gradebook(course, assignment)
-    total, done, waiting = len(paths), 0, {}
-    students = iter(paths.items())
-    progress(0, total, "")
+    paths, registered, done = submissions(course, assignment), in_gradebook(course, assignment), 0
+    progress(0, len(paths), "")
+    for student, key, packed, known in marked(course, assignment, executor, paths, again):
+        if not (known and student in registered and recorded(course, assignment, student) == key):
+            record(course, assignment, student)
+        done += 1
+        progress(done, len(paths), student)
+        yield Marked(student, paths[student], results.verdict_in(packed), known)
+
+
+def marked(course, assignment, executor, paths, again):
+    """Yields (student, name of the result, packed result, whether it was known), as they are kept."""
+    settings, store, waiting, students = course.settings(), course.results(), {}, iter(paths.items())
     while True:
         while len(waiting) < executor.slots and (student_path := next(students, None)):
             student, path = student_path
             raw = path.read_bytes()
             key = results.key(raw, assignment, settings)
             if not again and (packed := store.get(key)) is not None:
-                verdict = results.unpack(packed).verdict
-                if not (student in registered and recorded(course, assignment, student) == key):
-                    record(course, assignment, student)
-                done += 1
-                progress(done, total, student)
-                yield Marked(student, path, verdict, known=True)
+                yield student, key, packed, True
             else:
-                waiting[executor.submit(raw, assignment.name, settings)] = student, path, key
+                waiting[executor.submit(raw, assignment.name, settings)] = student, key
         if not waiting:
             return
         finished, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
         for future in finished:
-            student, path, key = waiting.pop(future)
+            student, key = waiting.pop(future)
             packed = result_of(future, assignment)
             store.put(key, packed)
-            record(course, assignment, student)
-            done += 1
-            progress(done, total, student)
-            yield Marked(student, path, results.unpack(packed).verdict, known=False)
+            yield student, key, packed, False
 
 
 def result_of(future, assignment):

@@ -15,16 +15,15 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
 import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 import nbformat
-import torch
 import yaml
 
+from autograder.course import executors
 from autograder.course.fill import cell, fill
 from autograder.errors import BadReply, GraderError, TimedOut, WorkerDied
 from autograder.grading.judge import judge
@@ -169,18 +168,10 @@ _process = {}
 
 
 def start_process(packed, stop):
-    signal.signal(signal.SIGINT, lambda *_: None)  # still ignored here, but not by the sandboxes that start from here
-    threading.Thread(target=end_with_the_first, daemon=True).start()
-    torch.set_num_threads(1)  # the processes use the cores; threads beside them cost half as much again in waiting
+    executors.start_process()
     judge = pickle.loads(zlib.decompress(packed))()
     atexit.register(judge.close)
     _process.update(judge=judge, stop=stop)
-
-
-def end_with_the_first():
-    """A process of a pool would wait for work for ever when the one that made it was killed."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def judge_in_process(entry):

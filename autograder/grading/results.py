@@ -53,11 +53,15 @@ def pack(graded):
 
 def unpack(data):
     """The `Graded` in what `pack` returned."""
-    found = json.loads(gzip.decompress(data))
-    checks = tuple(CheckResult(**check) for check in found["verdict"].pop("checks"))
-    notes = tuple(found["verdict"].pop("notes"))
-    notebook = None if found["notebook"] is None else nbformat.reads(found["notebook"], as_version=4)
-    return Graded(Verdict(**found["verdict"], checks=checks, notes=notes), notebook)
+    notebook = json.loads(gzip.decompress(data))["notebook"]
+    return Graded(verdict_in(data), None if notebook is None else nbformat.reads(notebook, as_version=4))
+
+
+def verdict_in(data):
+    """The `Verdict` alone; the notebook, which takes longer, is not read."""
+    found = json.loads(gzip.decompress(data))["verdict"]
+    checks, notes = tuple(CheckResult(**check) for check in found.pop("checks")), tuple(found.pop("notes"))
+    return Verdict(**found, checks=checks, notes=notes)
 
 
 class Results:

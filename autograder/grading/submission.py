@@ -42,7 +42,7 @@ class Settings:
     points: Mapping[str, float] = dataclasses.field(default_factory=dict)
     policies: Mapping[str, bool] = dataclasses.field(default_factory=dict)
     device: str = "auto"
-    execute: str = "needed"
+    execute: str = NEEDED
 
 
 @dataclasses.dataclass(frozen=True)
