@@ -45,11 +45,7 @@ class Assignment:
         title: for people.
         folder: the assignment's subpackage: `calls.py` runs in the worker, `checks/test_<grade_id>.py` are the hidden
             checks of a test cell.
-        student: `student(call, cuda, policies)` → the checks' fixture. `call(header, tensors)` reaches the submission; the
-            fixture has sentences about the submission as a whole in `notes`, and a `rubric.Record` in `record`, which is
-            replaced before each check.
         functions: operation of a call → the function in the student's words.
-        words: `words(call, source)` → (a `rubric.Call`, what came back), both in words.
         policies: what may be argued about.
         giveaways: source of a code cell → what it computes that is a student's task, in words; empty for a release.
     """
@@ -57,9 +53,7 @@ class Assignment:
     name: str
     title: str
     folder: pathlib.Path
-    student: Callable
     functions: Mapping[str, str]
-    words: Callable
     policies: tuple[Policy, ...]
     giveaways: Callable
 
@@ -68,9 +62,27 @@ class Assignment:
         return self.folder / "calls.py"
 
     @property
+    def student(self):
+        """`student(call, cuda, policies)` → the checks' fixture. `call(header, tensors)` reaches the submission.
+
+        The fixture has sentences about the submission as a whole in `notes`, and a `rubric.Record` in `record`, which is
+        replaced before each check.
+        """
+        return self._part("student").Student
+
+    @property
+    def words(self):
+        """`words(call, source)` → (a `rubric.Call`, what came back), both in words."""
+        return self._part("words").words
+
+    def _part(self, name):
+        """A module of the assignment's that is imported only for marking: torch takes a second."""
+        return importlib.import_module(f"autograder.{self.name}.{name}")
+
+    @property
     def samples(self):
         """The module with right answers (`ANSWERS`) and the sample class (`students`)."""
-        return importlib.import_module(f"autograder.{self.name}.samples")
+        return self._part("samples")
 
     def checks(self, cells=None):
         """The files of the hidden checks, in the order of the test cells (all, or those named)."""

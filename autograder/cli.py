@@ -166,7 +166,7 @@ def grade(
 
     if workers and scheduler:
         raise typer.BadParameter("--workers is for this machine; a cluster has the workers that were started for it")
-    started, marked, total = time.monotonic(), [], 0
+    started, marked, total, chosen = time.monotonic(), [], 0, assignments.load(assignment)
 
     def tell(done, of, what):
         nonlocal total
@@ -174,12 +174,12 @@ def grade(
         progress(done, of, f"marking, {rate:.1f} a second" if done else "starting")
 
     try:
-        with Cluster(scheduler) if scheduler else Processes(workers) as executor, bar("starting") as progress:
+        with Cluster(scheduler) if scheduler else Processes(chosen, workers) as executor, bar("starting") as progress:
             # Imported only now: the processes start meanwhile.
             from autograder.course.batch import grade_class
             from autograder.course.folder import Course
 
-            for result in grade_class(Course(course, execute), assignments.load(assignment), executor, tell, again):
+            for result in grade_class(Course(course, execute), chosen, executor, tell, again):
                 marked.append(result)
                 if as_json:
                     print(json.dumps(result.verdict.to_json(result.path), ensure_ascii=False), flush=True)

@@ -29,7 +29,7 @@ from autograder.errors import CourseError, Ungradable
 from autograder.grading import notebook as notebooks
 from autograder.grading import results
 from autograder.grading.results import Results
-from autograder.grading.submission import NEEDED, Settings, grade
+from autograder.grading.settings import NEEDED, Settings
 from autograder.sandbox.limits import Limits
 
 SCHEME = re.compile(r"^\*\*Marking scheme", re.MULTILINE)
@@ -54,6 +54,7 @@ class SubmissionExporter(NotebookExporter):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        self.optimistic_validation = True  # once after all preprocessors, not after each
         self._found, self._handed_in = {}, {}
 
     def from_filename(self, filename, resources=None, **kwargs):
@@ -134,6 +135,8 @@ class GradeOutside(Execute):
         key = results.key(found["raw"], assignment, settings)
         packed = store.get(key)
         if packed is None:
+            from autograder.grading.submission import grade  # torch takes a second, and what is kept needs none
+
             packed = results.pack(outside_of_any_loop(grade, found["raw"], assignment, settings))
             store.put(key, packed)
         graded = results.unpack(packed)

@@ -64,7 +64,8 @@ def test_another_uid_marks_as_the_sandbox_does(submission):
         pathlib.Path(folder, "good.ipynb").write_bytes(submission())
         code = f"""
             from autograder import assignment
-            from autograder.grading.submission import Settings, grade
+            from autograder.grading.settings import Settings
+            from autograder.grading.submission import grade
             raw = open({folder!r} + "/good.ipynb", "rb").read()
             verdict = grade(raw, assignment.load("vae_swiss_roll"), Settings(sandbox="uid")).verdict
             print(verdict.score, [note for note in verdict.notes if "user id" in note] != [])

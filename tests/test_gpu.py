@@ -10,7 +10,8 @@ import pytest
 
 from autograder.course import selftest
 from autograder.errors import SandboxError
-from autograder.grading.submission import Settings, grade
+from autograder.grading.settings import Settings
+from autograder.grading.submission import grade
 from autograder.sandbox import bubblewrap, conformance, gpu
 from autograder.sandbox.limits import GIB, Limits
 

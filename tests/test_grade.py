@@ -21,7 +21,7 @@ from autograder.course.fill import fill
 from autograder.course.folder import Course
 from autograder.errors import CourseError
 from autograder.grading import results
-from autograder.grading.submission import Settings
+from autograder.grading.settings import Settings
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
 from tests.conftest import ROOT
 from tests.test_cli import COMMAND
@@ -140,7 +140,7 @@ def test_parallel_marks_are_the_serial_ones_and_nothing_is_marked_twice(new_clas
 
 def test_only_what_changed_is_marked_again_and_what_is_missing_is_recorded(new_class, submissions, assignment):
     root = new_class()
-    with Processes(2) as executor:
+    with Processes(assignment, 2) as executor:
         first = list(grade_class(Course(root), assignment, executor, nothing))
         assert not any(marked.known for marked in first)
         (root / "submitted" / "eva" / NAME / f"{NAME}.ipynb").write_bytes(submissions["ann"])
@@ -209,7 +209,7 @@ def busy(process):
 
 def test_a_killed_grader_costs_nothing_but_a_second_attempt(submissions, assignment):
     settings = Settings()
-    with Processes(2) as executor:
+    with Processes(assignment, 2) as executor:
         slow = executor.submit(submissions["cem"], NAME, settings)
         wait_until(lambda: any(map(busy, graders())))
         next(filter(busy, graders())).kill()
@@ -222,7 +222,7 @@ def test_a_submission_that_ends_its_grader_twice_is_reported_and_waits_for_a_per
     root = new_class()
     for student in ("ann", "ben", "dov", "eva", "fay", "gus"):
         shutil.rmtree(root / "submitted" / student)
-    with Processes(1) as executor:
+    with Processes(assignment, 1) as executor:
         marking = grade_class(Course(root), assignment, Killer(executor), nothing)
         (marked,) = list(marking)
     assert marked.verdict.status == "ungradable"
@@ -343,7 +343,7 @@ def test_a_gradebook_on_postgresql_has_the_same_rows(new_class, serial, postgres
     config.write_text(config.read_text() + f"c.CourseDirectory.db_url = {postgresql!r}\n")
     course = Course(root)
     course.generate_assignment(NAME)
-    with Processes(2) as executor:
+    with Processes(assignment, 2) as executor:
         assert len(list(grade_class(course, assignment, executor, nothing))) == 7
     assert (rows(postgresql), told(root)) == serial
     assert not (root / "gradebook.db").exists()

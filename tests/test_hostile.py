@@ -18,7 +18,8 @@ import pytest
 
 from autograder import assignment as assignments
 from autograder.course.selftest import catalogue, submission
-from autograder.grading.submission import Settings, grade
+from autograder.grading.settings import Settings
+from autograder.grading.submission import grade
 from autograder.sandbox.limits import Limits
 from autograder.vae_swiss_roll.hostile import submissions
 from autograder.vae_swiss_roll.samples import ANSWERS

@@ -8,7 +8,8 @@ from nbformat.v4 import new_code_cell, new_output
 
 from autograder.course.fill import cell, fill
 from autograder.errors import CourseError
-from autograder.grading.submission import Settings, grade
+from autograder.grading.settings import Settings
+from autograder.grading.submission import grade
 from autograder.grading.verdict import GRADED, UNGRADABLE
 from autograder.sandbox.limits import Limits
 from autograder.vae_swiss_roll.samples import RIGHT, loss, sampler

@@ -7,7 +7,8 @@ import pytest
 from autograder.course import rubric, selftest
 from autograder.course.settings import settings_of
 from autograder.errors import CourseError
-from autograder.grading.submission import Settings, grade
+from autograder.grading.settings import Settings
+from autograder.grading.submission import grade
 from autograder.sandbox.limits import Limits
 from autograder.vae_swiss_roll.policies import POLICIES
 from autograder.vae_swiss_roll.samples import ANSWERS, loss, sampler

@@ -21,8 +21,7 @@ from autograder.course.executors import Killed
 from autograder.course.folder import on_path, quiet
 from autograder.errors import CourseError, GraderError
 from autograder.grading import results
-from autograder.grading.submission import Graded
-from autograder.grading.verdict import UNGRADABLE, Verdict
+from autograder.grading.verdict import UNGRADABLE, Graded, Verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +65,11 @@ def grade_class(course, assignment, executor, progress, again=False):
     Raises:
         GraderError: the grader cannot do its work. What was recorded before stays; nobody else gets a mark.
     """
-    paths, registered, done = submissions(course, assignment), in_gradebook(course, assignment), 0
+    paths, registered = submissions(course, assignment), in_gradebook(course, assignment)
     progress(0, len(paths), "")
-    for student, key, packed, known in marked(course, assignment, executor, paths, again):
+    for done, (student, key, packed, known) in enumerate(marked(course, assignment, executor, paths, again), start=1):
         if not (known and student in registered and recorded(course, assignment, student) == key):
             record(course, assignment, student)
-        done += 1
         progress(done, len(paths), student)
         yield Marked(student, paths[student], results.verdict_in(packed), known)
 

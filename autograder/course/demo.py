@@ -68,7 +68,7 @@ def run(root, assignment, progress):
         path.write_bytes(raw)
     pages, total = {}, 2 * len(students)
     progress(0, total, "marking")
-    with Processes() as executor:
+    with Processes(assignment) as executor:
         for number, marked in enumerate(grade_class(course, assignment, executor, lambda *_: None), start=1):
             progress(number, total, f"marked {marked.student}")
     for number, name in enumerate(students, start=len(students)):

@@ -10,18 +10,22 @@ that marked the submission ended twice; the other submissions notice nothing.
 import concurrent.futures
 import contextlib
 import functools
+import gc
 import multiprocessing
 import os
 import queue
+import shutil
 import signal
 import threading
 from concurrent.futures.process import BrokenProcessPool
 
 import autograder.quick  # noqa: F401 (first, before what it makes quick)
 from autograder.errors import AutograderError, CourseError
+from autograder.sandbox.warm import Zygote
 
 ATTEMPTS = 2
-PRELOADED = ("autograder.grading.results", "torch")  # imported once, for all processes that are forked from there
+# Imported once, for all processes that are forked from there.
+PRELOADED = ("__main__", "autograder.grading.results", "autograder.grading.submission")
 
 
 class Killed(AutograderError):
@@ -46,18 +50,22 @@ class Processes:
     """Processes of this machine. Each has a pool of its own, so that the end of one is known to be one submission's.
 
     Args:
+        assignment: the `Assignment` that is marked.
         slots: number of processes; one per core by default.
     """
 
-    def __init__(self, slots=None):
+    def __init__(self, assignment, slots=None):
         self.slots = slots or os.cpu_count()
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([__name__, *PRELOADED])
+        self._context.set_forkserver_preload([__name__, *PRELOADED, f"autograder.{assignment.name}.student"])
+        self._calls, self._zygote = str(assignment.calls), None
         self._threads = concurrent.futures.ThreadPoolExecutor(self.slots)
         self._free, self._pids, self._closing = queue.SimpleQueue(), {}, False
 
     def __enter__(self):
         """Starts them, and does not wait until they are ready."""
+        if shutil.which("bwrap"):
+            self._zygote = Zygote.start(self._calls)
         for _ in range(self.slots):
             self._free.put(self._pool())
         return self
@@ -73,7 +81,8 @@ class Processes:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _pool(self):
-        pool = concurrent.futures.ProcessPoolExecutor(1, self._context, start_process)
+        twin = self._zygote.twin() if self._zygote else None
+        pool = concurrent.futures.ProcessPoolExecutor(1, self._context, start_process, (self._calls, twin))
         self._pids[pool] = pool.submit(os.getpid)
         return pool
 
@@ -96,10 +105,13 @@ class Processes:
             self._free.put(pool)
 
 
-def start_process():
-    """In a new process of this machine."""
+def start_process(calls=None, twin=None):
+    """In a new process of this machine, with a warm process of its own at the other end of `twin`, a control socket."""
     import torch
 
+    gc.freeze()  # what was imported is not looked at again
+    if twin is not None:
+        Zygote.adopt(calls, twin)
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is the driver's to answer; sandboxes do not inherit this
     threading.Thread(target=end_with_the_driver, daemon=True).start()
     torch.set_num_threads(1)  # the processes use the cores; threads beside them cost half as much again in waiting

@@ -6,7 +6,7 @@ import pathlib
 from traitlets.config import PyFileConfigLoader
 
 from autograder.errors import CourseError
-from autograder.grading.submission import Settings
+from autograder.grading.settings import Settings
 
 CONFIG = "nbgrader_config.py"
 

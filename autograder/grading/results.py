@@ -18,8 +18,7 @@ import secrets
 import nbformat
 
 from autograder import assignment as assignments
-from autograder.grading.submission import Graded
-from autograder.grading.verdict import CheckResult, Verdict
+from autograder.grading.verdict import CheckResult, Graded, Verdict
 
 PACKAGE = pathlib.Path(__file__).parent.parent
 LIBRARIES = ("ipykernel", "ipython", "matplotlib", "nbclient", "nbformat", "numpy", "pytest", "safetensors", "torch")

@@ -5,52 +5,17 @@
 Everything that marks (nbgrader's command, the command line, a class) calls `grade`.
 """
 
-import dataclasses
 import time
-from collections.abc import Mapping
 
-from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from autograder.errors import CourseError, Ungradable
 from autograder.grading import notebook as notebooks
 from autograder.grading.judge import judge
 from autograder.grading.session import Session
-from autograder.grading.verdict import FAILED, GRADED, NOT_RUN, PASSED, UNGRADABLE, Verdict
+from autograder.grading.settings import ALL, NEEDED, Settings
+from autograder.grading.verdict import FAILED, GRADED, NOT_RUN, PASSED, UNGRADABLE, Graded, Verdict
 from autograder.sandbox import backends, gpu
-from autograder.sandbox.limits import Limits
-
-NEEDED, ALL = "needed", "all"
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What an instructor may set.
-
-    Attributes:
-        sandbox: name of the backend.
-        limits: `Limits`.
-        points: overrides of points, {"cell.criterion": points}.
-        policies: what is accepted of what may be argued about, {name: bool}; see the assignment's `policies.py`.
-        device: where the device parts of the checks run: "auto", "cpu" or "cuda"; see `sandbox/gpu.py`.
-        execute: which cells are run: those that the marks depend on ("needed"), with the student's own outputs kept in the
-            others, or "all".
-    """
-
-    sandbox: str = "bubblewrap"
-    limits: Limits = dataclasses.field(default_factory=Limits)
-    points: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    policies: Mapping[str, bool] = dataclasses.field(default_factory=dict)
-    device: str = "auto"
-    execute: str = NEEDED
-
-
-@dataclasses.dataclass(frozen=True)
-class Graded:
-    """The outcome for one submission: its verdict, and the notebook of record (None when it is ungradable)."""
-
-    verdict: Verdict
-    notebook: NotebookNode | None
 
 
 def grade(raw, assignment, settings=None, evidence=False):

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from nbformat import NotebookNode
+
 GRADED, UNGRADABLE = "graded", "ungradable"
 PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
 
@@ -107,3 +109,11 @@ class Verdict:
             "sandbox": self.sandbox,
             "seconds": round(self.seconds, 3),
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class Graded:
+    """The outcome for one submission: its verdict, and the notebook of record (None when it is ungradable)."""
+
+    verdict: Verdict
+    notebook: NotebookNode | None

@@ -29,22 +29,18 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import tempfile
-import threading
-import typing
-import weakref
 
 from autograder.errors import SandboxError
-from autograder.sandbox.handle import FIRST_UID, greet, limits_with, said_by, variables
+from autograder.sandbox.handle import FIRST_UID, greet, limits_with
 from autograder.sandbox.limits import Limits
+from autograder.sandbox.processes import said_by, variables
 from autograder.sandbox.usage import Watch
+from autograder.sandbox.warm import HOME, ForkingFails, Zygote
 
 HERE = pathlib.Path(__file__).parent
 PACKAGE = HERE.parent
 ROOM = "/run/worker"  # inside: our three files
-HOME = "/home/student"
 SOCKETS = "/run/jupyter"  # inside: the kernel's ipc sockets, on a small tmpfs
-NAMESPACES = ["mnt", "pid", "net", "ipc", "uts"]  # and "user", for everybody but root
 
 
 def find():
@@ -166,64 +162,6 @@ def end(process, pid):
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-class ForkingFails(Exception):
-    """A fork cannot join a sandbox here; a cold worker can still be started."""
-
-
-class Zygote:
-    """The grader's handle on the process of `zygote.py`: one per grader process and `calls.py`, and another one with a GPU."""
-
-    _living: typing.ClassVar = {}
-
-    @classmethod
-    def of(cls, calls, gpu):
-        key = (os.getpid(), calls, gpu and gpu.libraries)
-        if key not in cls._living or cls._living[key].process.poll() is not None:
-            cls._living[key] = cls(calls, gpu)
-        return cls._living[key]
-
-    def __init__(self, calls, gpu):
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._lock = threading.Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="autograder-")
-        self._variables = variables(HOME, "/tmp", gpu)
-        code = f"import os, runpy, sys; os.dup2({theirs.fileno()}, 3); sys.argv = sys.argv[1:]; "
-        code += "runpy.run_path(sys.argv[0], run_name='__main__')"
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-c", code, str(HERE / "zygote.py"), str(HERE), calls],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(),),
-                # Outside the sandbox yet: what the libraries write at import goes to a folder of its own.
-                env={**self._variables, **dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "IPYTHONDIR"), self._folder.name)},
-                start_new_session=True,
-            )
-        finally:
-            theirs.close()
-        weakref.finalize(self, self._control.close)
-        self._control.settimeout(120)
-        if self._receive() != b"ready":
-            raise SandboxError(f"the warm process did not start: {said_by(self.process)}")
-        self._folder.cleanup()
-
-    def _receive(self):
-        try:
-            return self._control.recv(64 * 1024)
-        except OSError:
-            return b""
-
-    def fork(self, channel, sandbox):
-        """Makes a worker in the sandbox of pidfd `sandbox`, with `channel` as its door."""
-        request = {"environment": self._variables, "namespaces": NAMESPACES if os.geteuid() == 0 else [*NAMESPACES, "user"]}
-        with self._lock:
-            socket.send_fds(self._control, [json.dumps(request).encode()], [channel, sandbox])
-            reply = self._receive()
-        if reply != b'{"failed": 0}':
-            raise ForkingFails(f"the warm process could not enter the sandbox: {reply!r}")
 
 
 def arguments(limits, gpu=None, more=()):

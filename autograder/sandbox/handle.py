@@ -1,45 +1,19 @@
 """The grader's handle on a running worker, whichever backend started it."""
 
-import contextlib
 import dataclasses
 import functools
-import os
 import secrets
-import select
 import subprocess
 import typing
 
 from autograder.errors import SandboxError, TimedOut, WorkerDied
 from autograder.sandbox import frames
 from autograder.sandbox.channel import Channel
-from autograder.sandbox.gpu import HIDDEN
+from autograder.sandbox.processes import ended, said_by
 from autograder.sandbox.usage import delay, members
 
 PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
 FIRST_UID = 200_000  # a range that neither people nor packages use
-
-
-def variables(home, scratch, gpu=None):
-    """The worker's whole environment, with its home, its folder for temporary files and its `Gpu`."""
-    return {
-        **(HIDDEN if gpu is None else gpu.variables),
-        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # asking whether there is a GPU must not initialise CUDA before a fork
-        "HOME": home,
-        "PATH": "/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "TMPDIR": scratch,
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "MPLCONFIGDIR": f"{scratch}/matplotlib",
-        "IPYTHONDIR": f"{scratch}/ipython",
-        "JUPYTER_RUNTIME_DIR": f"{scratch}/jupyter",
-        "NBGRADER_EXECUTION": "autograde",  # the visible checks print then, and do not raise
-        # One thread per worker: parallel submissions use the cores, and a fork must not inherit a pool of threads.
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
 
 
 @dataclasses.dataclass
@@ -91,27 +65,6 @@ class Worker:
 def limits_with(limits, gpu):
     """The limits that can hold: CUDA reserves address space far beyond what it uses."""
     return limits if gpu is None else dataclasses.replace(limits, memory_bytes=None)
-
-
-def ended(process, seconds):
-    """Waits until a process has ended, at most so long; whether it has. (Popen.wait looks in ever longer intervals.)"""
-    if process.poll() is not None:
-        return True
-    if not hasattr(os, "pidfd_open"):  # Linux alone has it
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-        return process.returncode is not None
-    pidfd = os.pidfd_open(process.pid)
-    try:
-        return bool(select.select([pidfd], [], [], seconds)[0])
-    finally:
-        os.close(pidfd)
-
-
-def said_by(process):
-    """What a process wrote to stderr; it is ended."""
-    process.kill()
-    return process.communicate()[1].decode(errors="replace").strip()[:2000] or "it said nothing"
 
 
 def greet(process, pid, sock, limits, *, home, uid, inside, outside, end, clean_up=lambda: None):

@@ -21,7 +21,8 @@ import tempfile
 
 from autograder.errors import SandboxError
 from autograder.sandbox.bubblewrap import python_prefixes
-from autograder.sandbox.handle import FIRST_UID, greet, limits_with, variables
+from autograder.sandbox.handle import FIRST_UID, greet, limits_with
+from autograder.sandbox.processes import variables
 
 HERE = pathlib.Path(__file__).parent
 _numbers = itertools.count()

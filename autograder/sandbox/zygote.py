@@ -1,7 +1,8 @@
 """A clean process that has imported the libraries, to be forked for each submission.
 
     grader ── control socket ──► zygote      one request per submission, with two descriptors: the worker's channel
-      │                            │          and a pidfd of the sandbox that bubblewrap has just made
+      │                            │          and a pidfd of the sandbox that bubblewrap has just made; or with one, a
+      │                            │          control socket that a twin of this process, its fork, is to serve
       │                            └─ fork    joins the sandbox's namespaces (setns)
       │                                └─ fork    is inside the pid namespace; gives up all privilege, becomes the kernel
       └─ bwrap … cat               holds the namespaces; killing it kills everything inside
@@ -61,16 +62,28 @@ def main(folder, calls):
     # A collection in a fork would look at every object of the libraries, and so copy every page of theirs.
     gc.collect()
     gc.freeze()
+    signal.signal(signal.SIGCHLD, reap)
     control = socket.socket(fileno=CONTROL)
+    while control is not None:
+        control = serve(control, worker, frames, calls)
+
+
+def serve(control, worker, frames, calls):
+    """Forks until the grader closes the control socket. → None, or, in a twin, the socket that it is to serve."""
     # A worker is an orphan as soon as the first fork ends. The sandbox cannot go before it is reaped, which the machine's
     # own init may take its time over, or never do in a container.
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signal.signal(signal.SIGCHLD, reap)
     control.send(b"ready")
     while True:
         request, descriptors = receive(control)
         if not request:
-            return
+            return None
+        if "serve" in request:
+            if os.fork() == 0:
+                control.close()
+                return socket.socket(fileno=descriptors[0])
+            os.close(descriptors[0])
+            continue
         channel, sandbox = descriptors
         first = os.fork()
         if first == 0:

@@ -1,0 +1,132 @@
+"""The grader's handle on warm processes (zygote.py). Importing it takes none of what marking takes."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import typing
+import weakref
+
+from autograder.errors import SandboxError
+from autograder.sandbox.processes import said_by, variables
+
+HERE = pathlib.Path(__file__).parent
+HOME = "/home/student"
+NAMESPACES = ["mnt", "pid", "net", "ipc", "uts"]  # and "user", for everybody but root
+START_SECONDS = 120
+
+
+class ForkingFails(Exception):
+    """A fork cannot join a sandbox here; a cold worker can still be started."""
+
+
+class Zygote:
+    """A warm process: one per grader process and `calls.py`, and another one with a GPU.
+
+    Args:
+        control: the grader's end of its control socket.
+        gpu: the `Gpu` that its forks may use, or None.
+        process: the process, where this one started it.
+    """
+
+    _living: typing.ClassVar = {}
+
+    def __init__(self, control, gpu=None, process=None):
+        self._control, self.process, self._ready = control, process, False
+        self._lock = threading.Lock()
+        self._variables = variables(HOME, "/tmp", gpu)
+        weakref.finalize(self, control.close)
+
+    @classmethod
+    def of(cls, calls, gpu):
+        """This process's own; started when there is none that lives."""
+        key = (os.getpid(), str(calls), gpu and gpu.libraries)
+        if key not in cls._living or not cls._living[key].alive():
+            cls._living[key] = cls.start(calls, gpu)
+        return cls._living[key]
+
+    @classmethod
+    def adopt(cls, calls, control):
+        """Makes the twin behind a control socket this process's own."""
+        cls._living[os.getpid(), str(calls), None] = cls(control)
+
+    @classmethod
+    def start(cls, calls, gpu=None):
+        """A new warm process, by exec: nothing of this one is in its memory. Nobody waits here until it is ready."""
+        control, theirs = pair()
+        folder = tempfile.mkdtemp(prefix="autograder-")
+        code = f"import os, runpy, sys; os.dup2({theirs.fileno()}, 3); os.closerange(4, 256); sys.argv = sys.argv[1:]; "
+        code += "runpy.run_path(sys.argv[0], run_name='__main__')"
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-c", code, str(HERE / "zygote.py"), str(HERE), str(calls)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=(theirs.fileno(),),
+                # Outside the sandbox yet: what the libraries write at import goes to a folder of its own.
+                env={
+                    **variables(HOME, "/tmp", gpu),
+                    **dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "IPYTHONDIR"), folder),
+                },
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+        zygote = cls(control, gpu, process)
+        weakref.finalize(zygote, shutil.rmtree, folder, ignore_errors=True)
+        return zygote
+
+    def twin(self):
+        """The control socket of another warm process, a fork of this one: one for each slot, and one import for all."""
+        ours, theirs = pair()
+        with theirs, contextlib.suppress(OSError):  # whoever uses it will see that it has ended
+            socket.send_fds(self._control, [b'{"serve": true}'], [theirs.fileno()])
+        return ours
+
+    def alive(self):
+        self._control.settimeout(0)
+        try:
+            return self._control.recv(1, socket.MSG_PEEK) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def fork(self, channel, sandbox):
+        """Makes a worker in the sandbox of pidfd `sandbox`, with `channel` as its door.
+
+        Raises:
+            ForkingFails: it could not.
+            SandboxError: the warm process itself did not start.
+        """
+        request = {"environment": self._variables, "namespaces": NAMESPACES if os.geteuid() == 0 else [*NAMESPACES, "user"]}
+        with self._lock:
+            self._control.settimeout(START_SECONDS)
+            if not self._ready and self._receive() != b"ready":
+                if self.process is None:
+                    raise ForkingFails("the warm process did not start")
+                raise SandboxError(f"the warm process did not start: {said_by(self.process)}")
+            self._ready = True
+            with contextlib.suppress(OSError):
+                socket.send_fds(self._control, [json.dumps(request).encode()], [channel, sandbox])
+            reply = self._receive()
+        if reply != b'{"failed": 0}':
+            raise ForkingFails(f"the warm process could not enter the sandbox: {reply!r}")
+
+    def _receive(self):
+        try:
+            return self._control.recv(64 * 1024)
+        except OSError:
+            return b""
+
+
+def pair():
+    """Both ends of a control socket; a message is one packet."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
