@@ -39,7 +39,7 @@ def main():
     import frames
 
     calls = importlib.import_module("calls")
-    start_kernel(config, Door(channel, frames, calls))
+    start_kernel(config, Door(channel, frames, calls), *kernel_classes())
 
 
 def read_config(channel):
@@ -129,31 +129,83 @@ class Door:
         self.channel.sendall(frame)
 
 
-def start_kernel(config, door):
-    """Runs the kernel until the sandbox is killed."""
+def kernel_classes():
+    """(application, kernel): Jupyter's, for a life in the sandbox."""
+    # Nobody steps through a submission, and a kernel without a debugger starts faster.
+    sys.modules["debugpy"] = None
+    from ipykernel import zmqshell
     from ipykernel.ipkernel import IPythonKernel
     from ipykernel.kernelapp import IPKernelApp
-    from traitlets.config import Config
+    from traitlets import Type
+
+    importlib.import_module("ipykernel.debugger")
+    del sys.modules["debugpy"]
+
+    class ZMQInteractiveShell(zmqshell.ZMQInteractiveShell):  # libraries ask for it by this name
+        """IPython's shell. The kernel has each cell translated to Python twice, most of the time that a short cell takes."""
+
+        translated = (None, None)
+
+        def transform_cell(self, raw_cell):
+            if self.translated[0] != raw_cell:
+                self.translated = raw_cell, super().transform_cell(raw_cell)
+            return self.translated[1]
 
     class Kernel(IPythonKernel):
-        """IPython's kernel, which also watches the channel."""
+        """IPython's kernel, which also watches the channel. One that was made before a fork gets its sockets after it."""
+
+        door = None
+        shell_class = Type(ZMQInteractiveShell)
+
+        @classmethod
+        def instance(cls, **traits):
+            kernel = super().instance(**traits)
+            if kernel.session is not traits.get("session"):
+                for name, value in traits.items():  # no namespace is given, and the shell has one
+                    setattr(kernel, name, value) if value is not None else None
+                for part in (kernel.shell.displayhook, kernel.shell.display_pub):
+                    part.session, part.pub_socket = kernel.session, kernel.iopub_socket
+            return kernel
 
         def start(self):
             super().start()
-            asyncio.get_event_loop().add_reader(door.channel, door.serve, self.shell.user_ns)
-            door.send({"ready": True})
+            asyncio.get_event_loop().add_reader(self.door.channel, self.door.serve, self.shell.user_ns)
+            self.door.send({"ready": True})
 
-    kernel = config["kernel"]
+    class App(IPKernelApp):
+        """IPython's kernel application, without a command line, configuration files and reports of crashes."""
+
+        def nothing(self, *arguments):
+            pass
+
+        parse_command_line = init_config_files = load_config_file = init_crash_handler = nothing
+
+    return App, Kernel
+
+
+def prepare_kernel(Kernel):
+    """Makes the kernel as far as it can be made before a fork: without sockets and threads."""
+    Kernel.instance(config=config_of({}))
+
+
+def config_of(kernel):
+    from traitlets.config import Config
+
     settings = Config()
-    settings.IPKernelApp.update(
-        {"transport": "ipc", "ip": kernel["ip"], "connection_file": kernel["ip"] + ".json", "kernel_class": Kernel}
-    )
-    settings.IPKernelApp.update({f"{name}_port": port for name, port in kernel["ports"].items()})
-    settings.Session.key = kernel["key"].encode()
     settings.HistoryManager.enabled = False
     settings.InteractiveShell.colors = "nocolor"
-    app = IPKernelApp.instance(config=settings)
-    app.initialize([])
+    if kernel:
+        settings.IPKernelApp.update({"transport": "ipc", "ip": kernel["ip"], "connection_file": kernel["ip"] + ".json"})
+        settings.IPKernelApp.update({f"{name}_port": port for name, port in kernel["ports"].items()})
+        settings.Session.key = kernel["key"].encode()
+    return settings
+
+
+def start_kernel(config, door, App, Kernel):
+    """Runs the kernel until the sandbox is killed."""
+    Kernel.door = door
+    app = App.instance(config=config_of(config["kernel"]), kernel_class=Kernel)
+    app.initialize()
     if "matplotlib.pyplot" in sys.modules:  # imported before the fork, when there was no shell to draw into
         app.shell.enable_matplotlib("inline")
     app.start()

@@ -31,10 +31,10 @@ PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 24, 36, 38
 NEEDED = [
     "IPython.core.completer",
     "IPython.core.completerlib",
+    "IPython.core.debugger",
     "IPython.core.magics.execution",
     "IPython.core.oinspect",
     "IPython.extensions.storemagic",
-    "ipykernel.debugger",
     "ipykernel.ipkernel",
     "ipykernel.kernelapp",
     "ipykernel.zmqshell",
@@ -59,16 +59,18 @@ def main(folder, calls):
     sys.path.remove(folder)
     calls = load("calls", calls)
     import_what_a_kernel_needs()
+    kernel = worker.kernel_classes()
+    worker.prepare_kernel(kernel[1])
     # A collection in a fork would look at every object of the libraries, and so copy every page of theirs.
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, reap)
     control = socket.socket(fileno=CONTROL)
     while control is not None:
-        control = serve(control, worker, frames, calls)
+        control = serve(control, worker, frames, calls, kernel)
 
 
-def serve(control, worker, frames, calls):
+def serve(control, worker, frames, calls, kernel):
     """Forks until the grader closes the control socket. → None, or, in a twin, the socket that it is to serve."""
     # A worker is an orphan as soon as the first fork ends. The sandbox cannot go before it is reaped, which the machine's
     # own init may take its time over, or never do in a container.
@@ -87,7 +89,7 @@ def serve(control, worker, frames, calls):
         channel, sandbox = descriptors
         first = os.fork()
         if first == 0:
-            enter(request, channel, sandbox, control, worker, frames, calls)
+            enter(request, channel, sandbox, control, worker, frames, calls, kernel)
         os.close(channel)
         os.close(sandbox)
         control.send(json.dumps({"failed": os.waitstatus_to_exitcode(status_of(first))}).encode())
@@ -142,7 +144,7 @@ def receive(control):
     return (json.loads(data) if data else None), list(descriptors)
 
 
-def enter(request, channel, sandbox, control, worker, frames, calls):
+def enter(request, channel, sandbox, control, worker, frames, calls, kernel):
     """In the first fork: joins the namespaces and forks into the pid namespace. Never returns."""
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -152,12 +154,12 @@ def enter(request, channel, sandbox, control, worker, frames, calls):
             os._exit(ctypes.get_errno() or 1)
         if os.fork() != 0:
             os._exit(0)
-        become_worker(request, channel, worker, frames, calls)
+        become_worker(request, channel, worker, frames, calls, kernel)
     finally:
         os._exit(70)
 
 
-def become_worker(request, channel, worker, frames, calls):
+def become_worker(request, channel, worker, frames, calls, kernel):
     """In the second fork: nothing of the outside is kept but the channel."""
     os.setsid()
     nowhere = os.open("/dev/null", os.O_RDWR)
@@ -173,7 +175,7 @@ def become_worker(request, channel, worker, frames, calls):
     drop_bounding_set()
     worker.confine(config)
     drop_capabilities()
-    worker.start_kernel(config, worker.Door(door, frames, calls))
+    worker.start_kernel(config, worker.Door(door, frames, calls), *kernel)
 
 
 def drop_bounding_set():
