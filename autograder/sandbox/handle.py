@@ -99,7 +99,7 @@ def greet(process, pid, sock, limits, *, home, uid, inside, outside, end, clean_
         )
         header, _ = worker.channel.receive(limits.start_seconds, "the start of the kernel")
         if header != {"ready": True}:
-            raise SandboxError(f"the worker said {header!r} where it should have said that it is ready")
+            raise SandboxError(f"the worker did not start: {header.get('failed', header)}")
     except (WorkerDied, TimedOut, frames.FrameError) as error:
         said = said_by(process)
         worker.kill()

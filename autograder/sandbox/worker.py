@@ -39,7 +39,7 @@ def main():
     import frames
 
     calls = importlib.import_module("calls")
-    start_kernel(config, Door(channel, frames, calls), *kernel_classes())
+    start_kernel(config, Door(channel, frames, calls), application())
 
 
 def read_config(channel):
@@ -129,14 +129,15 @@ class Door:
         self.channel.sendall(frame)
 
 
-def kernel_classes():
-    """(application, kernel): Jupyter's, for a life in the sandbox."""
+def application():
+    """Jupyter's kernel application, for a life in the sandbox; its kernel is made when it is initialized, or prepared."""
     # Nobody steps through a submission, and a kernel without a debugger starts faster.
     sys.modules["debugpy"] = None
     from ipykernel import zmqshell
     from ipykernel.ipkernel import IPythonKernel
     from ipykernel.kernelapp import IPKernelApp
     from traitlets import Type
+    from traitlets.config import Config
 
     importlib.import_module("ipykernel.debugger")
     del sys.modules["debugpy"]
@@ -173,41 +174,53 @@ def kernel_classes():
             self.door.send({"ready": True})
 
     class App(IPKernelApp):
-        """IPython's kernel application, without a command line, configuration files and reports of crashes."""
+        """IPython's kernel application, without a command line, configuration files, reports of crashes and heartbeat."""
+
+        prepared = False
 
         def nothing(self, *arguments):
             pass
 
-        parse_command_line = init_config_files = load_config_file = init_crash_handler = nothing
+        parse_command_line = init_config_files = load_config_file = init_crash_handler = init_heartbeat = nothing
 
-    return App, Kernel
+        def prepare(self):
+            """All that needs neither sockets nor threads, and so can be done before a fork."""
+            self.kernel = Kernel.instance(config=self.config)
+            self.init_shell()
+            self.init_path()
+            self.init_extensions()
+            self.init_code()
+            if "matplotlib.pyplot" in sys.modules:  # imported when there was no shell to draw into
+                self.shell.enable_matplotlib("inline")
+            self.prepared = True
 
+        def init_path(self):
+            return None if self.prepared else super().init_path()
 
-def prepare_kernel(Kernel):
-    """Makes the kernel as far as it can be made before a fork: without sockets and threads."""
-    Kernel.instance(config=config_of({}))
+        def init_extensions(self):
+            return None if self.prepared else super().init_extensions()
 
-
-def config_of(kernel):
-    from traitlets.config import Config
+        def init_code(self):
+            return None if self.prepared else super().init_code()
 
     settings = Config()
     settings.HistoryManager.enabled = False
     settings.InteractiveShell.colors = "nocolor"
-    if kernel:
-        settings.IPKernelApp.update({"transport": "ipc", "ip": kernel["ip"], "connection_file": kernel["ip"] + ".json"})
-        settings.IPKernelApp.update({f"{name}_port": port for name, port in kernel["ports"].items()})
-        settings.Session.key = kernel["key"].encode()
-    return settings
+    return App.instance(config=settings, kernel_class=Kernel)
 
 
-def start_kernel(config, door, App, Kernel):
+def start_kernel(config, door, app):
     """Runs the kernel until the sandbox is killed."""
-    Kernel.door = door
-    app = App.instance(config=config_of(config["kernel"]), kernel_class=Kernel)
-    app.initialize()
-    if "matplotlib.pyplot" in sys.modules:  # imported before the fork, when there was no shell to draw into
-        app.shell.enable_matplotlib("inline")
+    try:
+        app.kernel_class.door, kernel = door, config["kernel"]
+        app.session.key = kernel["key"].encode()
+        app.transport, app.ip, app.connection_file = "ipc", kernel["ip"], kernel["ip"] + ".json"
+        for name, port in kernel["ports"].items():
+            setattr(app, f"{name}_port", port)
+        app.initialize()
+    except Exception as error:
+        door.send({"failed": f"{type(error).__name__}: {error}"[:2000]})
+        raise
     app.start()
 
 

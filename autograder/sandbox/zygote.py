@@ -3,8 +3,8 @@
     grader ── control socket ──► zygote      one request per submission, with two descriptors: the worker's channel
       │                            │          and a pidfd of the sandbox that bubblewrap has just made; or with one, a
       │                            │          control socket that a twin of this process, its fork, is to serve
-      │                            └─ fork    joins the sandbox's namespaces (setns)
-      │                                └─ fork    is inside the pid namespace; gives up all privilege, becomes the kernel
+      │                            └─ fork    joins the sandbox's namespaces (setns), gives up all privilege, becomes the
+      │                                       kernel; as an ordinary user with a process between, see `enter_as_anybody`
       └─ bwrap … cat               holds the namespaces; killing it kills everything inside
 
 It saves each submission the imports (torch, matplotlib, ipykernel), which are most of a cold start. It never sees student
@@ -14,6 +14,7 @@ code, the hidden checks or the course: it is started as a script of its own, imp
 
 import array
 import ctypes
+import functools
 import gc
 import importlib
 import importlib.util
@@ -22,6 +23,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 
 CONTROL = 3
 NAMESPACES = {"mnt": 0x00020000, "cgroup": 0x02000000, "uts": 0x04000000, "ipc": 0x08000000, "user": 0x10000000}
@@ -59,20 +61,20 @@ def main(folder, calls):
     sys.path.remove(folder)
     calls = load("calls", calls)
     import_what_a_kernel_needs()
-    kernel = worker.kernel_classes()
-    worker.prepare_kernel(kernel[1])
+    app = worker.application()
+    app.prepare()
     # A collection in a fork would look at every object of the libraries, and so copy every page of theirs.
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, reap)
-    control = socket.socket(fileno=CONTROL)
+    control, become = socket.socket(fileno=CONTROL), functools.partial(become_worker, worker, frames, calls, app)
     while control is not None:
-        control = serve(control, worker, frames, calls, kernel)
+        control = serve(control, become)
 
 
-def serve(control, worker, frames, calls, kernel):
+def serve(control, become):
     """Forks until the grader closes the control socket. → None, or, in a twin, the socket that it is to serve."""
-    # A worker is an orphan as soon as the first fork ends. The sandbox cannot go before it is reaped, which the machine's
+    # A worker may be an orphan as soon as its parent ends. The sandbox cannot go before it is reaped, which the machine's
     # own init may take its time over, or never do in a container.
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     control.send(b"ready")
@@ -87,12 +89,54 @@ def serve(control, worker, frames, calls, kernel):
             os.close(descriptors[0])
             continue
         channel, sandbox = descriptors
-        first = os.fork()
-        if first == 0:
-            enter(request, channel, sandbox, control, worker, frames, calls, kernel)
+        enter = enter_as_root if "user" not in request["namespaces"] else enter_as_anybody
+        failed = enter(sandbox, request["namespaces"], functools.partial(become, control, request, channel))
         os.close(channel)
         os.close(sandbox)
-        control.send(json.dumps({"failed": os.waitstatus_to_exitcode(status_of(first))}).encode())
+        control.send(json.dumps({"failed": failed}).encode())
+
+
+def enter_as_root(sandbox, names, become):
+    """Forks into the sandbox. → 0, or the error number.
+
+    A process enters a pid namespace by being born into it, and root may choose for a while where its children are born. That
+    saves a second fork, which takes as long as the kernel needs to start.
+    """
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    try:
+        if join(sandbox, ["pid"]) != 0:
+            return ctypes.get_errno()
+        statuses.clear()
+        if os.fork() == 0:
+            run(lambda: os._exit(71) if join(sandbox, set(names) - {"pid"}) != 0 else become())
+        if join(own, ["pid"]) != 0:
+            os._exit(72)
+        return 0
+    finally:
+        os.close(own)
+
+
+def enter_as_anybody(sandbox, names, become):
+    """As `enter_as_root`: the user namespace gives the right to enter the others, and only a process that ends after it has
+    given birth goes into it."""
+    first = os.fork()
+    if first == 0:
+        run(lambda: os._exit(ctypes.get_errno()) if join(sandbox, names) != 0 else os._exit(0) if os.fork() else become())
+    return os.waitstatus_to_exitcode(status_of(first))
+
+
+def join(namespaces, names):
+    """setns(2): 0, or −1 with errno."""
+    return libc.setns(namespaces, sum(NAMESPACES[name] for name in names))
+
+
+def run(what):
+    """In a fork: it never returns to where it came from."""
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        what()
+    finally:
+        os._exit(70)
 
 
 statuses = {}  # pid → status of children that the signal handler has reaped
@@ -144,29 +188,16 @@ def receive(control):
     return (json.loads(data) if data else None), list(descriptors)
 
 
-def enter(request, channel, sandbox, control, worker, frames, calls, kernel):
-    """In the first fork: joins the namespaces and forks into the pid namespace. Never returns."""
-    try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        control.close()
-        flags = sum(flag for name, flag in NAMESPACES.items() if name in request["namespaces"])
-        if libc.setns(sandbox, flags) != 0:
-            os._exit(ctypes.get_errno() or 1)
-        if os.fork() != 0:
-            os._exit(0)
-        become_worker(request, channel, worker, frames, calls, kernel)
-    finally:
-        os._exit(70)
-
-
-def become_worker(request, channel, worker, frames, calls, kernel):
-    """In the second fork: nothing of the outside is kept but the channel."""
+def become_worker(worker, frames, calls, app, control, request, channel):
+    """In a fork inside the sandbox: nothing of the outside is kept but the channel. Never returns."""
+    control.close()
     os.setsid()
     nowhere = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     os.dup2(channel, worker.CHANNEL)
     os.closerange(worker.CHANNEL + 1, 65536)
+    tempfile.tempdir = None  # it was looked for outside
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = ["worker"]
@@ -175,7 +206,7 @@ def become_worker(request, channel, worker, frames, calls, kernel):
     drop_bounding_set()
     worker.confine(config)
     drop_capabilities()
-    worker.start_kernel(config, worker.Door(door, frames, calls), *kernel)
+    worker.start_kernel(config, worker.Door(door, frames, calls), app)
 
 
 def drop_bounding_set():

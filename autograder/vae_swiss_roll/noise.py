@@ -6,6 +6,7 @@ that a right answer fails a check with a probability below 2e-10, whatever its s
 
 import math
 
+import numpy
 import torch
 
 from autograder.rubric import NotEarned
@@ -79,7 +80,7 @@ def standard(e, see=lambda sentence: None, repeatable=True):
     if off:  # noise that is shared in one way shows, less, in the other sums as well
         name = max(off, key=off.get)
         raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
-    if float((s == s.flatten().mode().values).double().mean()) > 0.2 and kurtosis(s) > 3:
+    if kurtosis(s) > 3 and a_fifth_is_equal(s):
         raise NotEarned(
             "Part of z gets no noise: each entry needs a number of its own, on every call.", "noise_missing_in_places"
         )
@@ -94,7 +95,8 @@ def standard(e, see=lambda sentence: None, repeatable=True):
                 "noise_cut_off",
             )
     pairs(s)
-    if max(len(set(call.abs().flatten().tolist())) for call in e) < 0.75 * rows * columns:
+    magnitudes = numpy.sort(e.abs().reshape(calls, -1).numpy(), axis=1)
+    if 1 + (numpy.diff(magnitudes, axis=1) > 0).sum(axis=1).max() < 0.75 * rows * columns:  # different ones in one call
         raise NotEarned(
             "Many entries of z get the same random number, or one of a few: the noise is rounded, or drawn once and used "
             "again.",
@@ -133,6 +135,12 @@ SUMS = {
     ("calls", True): NOT_FRESH,
     ("calls", False): ("The noise of one call undoes that of another: draw it anew each time.", "noise_not_fresh"),
 }
+
+
+def a_fifth_is_equal(values):
+    """Whether one number makes up more than a fifth of the values."""
+    ordered, fifth = numpy.sort(values.flatten().numpy()), values.numel() // 5
+    return bool((ordered[fifth:] == ordered[:-fifth]).any())
 
 
 def constant(values):
