@@ -37,8 +37,7 @@ from autograder import assignment as assignments
 from autograder.course import selftest
 from autograder.course.folder import Course
 from autograder.grading.judge import judge
-from autograder.grading.notebook import visible
-from autograder.grading.submission import decides, display_only
+from autograder.grading.submission import to_run
 from autograder.stock import load_calls
 
 NAME = "vae_swiss_roll"
@@ -180,17 +179,17 @@ def floor(raws):
 
     torch.set_num_threads(1)
     assignment = assignments.load(NAME)
-    calls, shown, raws = load_calls(assignment), display_only(assignment.master), list(raws)
+    calls, raws = load_calls(assignment), list(raws)
     os.environ["NBGRADER_EXECUTION"] = "autograde"
 
     def mark(raw):
         nb, namespace = nbformat.reads(raw.decode(), as_version=4), {"__name__": "__main__"}
-        last = max(index for index, cell in enumerate(nb.cells) if decides(cell, assignment))
+        needed, _ = to_run(nb, assignment)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            for cell in nb.cells[: last + 1]:
-                if cell.cell_type == "code" and shown.get(cell.id) != cell.source:
+            for cell in needed:
+                if cell.cell_type == "code":
                     with contextlib.suppress(Exception):
-                        exec(compile(visible(cell.source), "<cell>", "exec"), namespace)
+                        exec(compile(cell.source, "<cell>", "exec"), namespace)
         judge(assignment, assignment.student(lambda header, tensors: calls.answer(header, tensors, namespace)), "")
 
     raws = [raw for raw in raws if survived(mark, raw)]

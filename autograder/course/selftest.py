@@ -27,9 +27,8 @@ from autograder.course import executors
 from autograder.course.fill import cell, fill
 from autograder.errors import BadReply, GraderError, TimedOut, WorkerDied
 from autograder.grading.judge import judge
-from autograder.grading.notebook import visible
 from autograder.grading.session import Kernel
-from autograder.grading.submission import display_only, grade
+from autograder.grading.submission import grade, to_run
 from autograder.sandbox import backends
 from autograder.sandbox.limits import Limits
 
@@ -219,10 +218,8 @@ class Bench:
 
     def __init__(self, assignment, release, answers, seeds):
         self._assignment, self._release, self._answers, self._seeds = assignment, release, answers, seeds
-        shown = display_only(assignment.master)
-        last = release.cells.index(cell(release, assignment.test_cells[-1]))
-        code = [c for c in release.cells[:last] if c.cell_type == "code" and shown.get(c.id) != c.source]
-        self._setup = [visible(c.source) for c in code if "nbgrader" not in c.metadata]
+        code = [c for c in to_run(release, assignment)[0] if c.cell_type == "code"]
+        self._setup = [c.source for c in code if "nbgrader" not in c.metadata]
         self._solutions = [c.metadata.nbgrader.grade_id for c in code if c.metadata.get("nbgrader", {}).get("solution")]
         # The CPU time of one submission would end a worker that takes hundreds.
         self._limits, self._kernel, self._sources = Limits(cpu_seconds=100_000), None, []

@@ -14,7 +14,7 @@ from autograder.rubric import NotEarned, Record
 # pytest's own plugins that would print, write or slow things down.
 QUIET = ["cacheprovider", "doctest", "faulthandler", "junitxml", "legacypath", "logging", "monkeypatch", "pastebin", "recwarn"]
 QUIET += ["setuponly", "setupplan", "stepwise", "terminal", "threadexception", "tmpdir", "unittest", "unraisableexception"]
-QUIET += ["warnings"]
+QUIET += ["assertion", "capture", "debugging", "skipping", "subtests", "warnings"]
 
 
 def judge(assignment, student, source, cells=None, points=None, evidence=False):
@@ -37,7 +37,7 @@ def judge(assignment, student, source, cells=None, points=None, evidence=False):
 def run(assignment, cells, plugin, *more):
     """pytest on the checks of `cells`, with nothing of its own configuration, plugins or output."""
     files = [str(path) for path in assignment.checks(cells)]
-    options = [*more, "--disable-plugin-autoload", "--capture=no", "--assert=plain", "--import-mode=importlib", "--noconftest"]
+    options = [*more, "--disable-plugin-autoload", "--import-mode=importlib", "--noconftest"]
     # pytest names modules by their path below rootdir and keeps them: two assignments' checks must not share a name.
     options += [
         "-c",

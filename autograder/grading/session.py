@@ -20,7 +20,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_code_cell, new_notebook
 
 from autograder.errors import BadReply, SandboxError, SubmissionError, TimedOut, WorkerDied
-from autograder.grading.notebook import clean_outputs, grade_id_of, visible
+from autograder.grading.notebook import clean_outputs, visible
 from autograder.sandbox.provisioner import SandboxProvisioner
 
 STRIKES = 2  # after so many hangs or crashes, a function is not called again
@@ -35,15 +35,17 @@ class Session:
         assignment: an `Assignment`.
         cells: the notebook's cells that are to be run, in order. The outputs of the code cells are replaced.
         limits: `Limits`.
+        notebook: all its cells, in which a person would count.
         gpu: the `Gpu` that its workers may use, or None.
 
     Attributes:
         notes: sentences about cells that had to be stopped.
     """
 
-    def __init__(self, start, assignment, cells, limits, gpu=None):
+    def __init__(self, start, assignment, cells, limits, notebook, gpu=None):
         self._start, self._assignment, self._limits, self._gpu = start, assignment, limits, gpu
         self._cells = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+        self._notebook = [cell for cell in notebook if cell.cell_type == "code"]
         self._deadline = time.monotonic() + limits.submission_seconds
         self._kernel, self._replaced = None, False
         self._ran = set()
@@ -59,8 +61,7 @@ class Session:
     def run(self):
         """Runs the cells in a new worker, keeping what each prints and draws the first time.
 
-        A cell that never ends, or ends Python, is where the notebook ends: what stands before it is run again. A test cell's
-        visible checks are no such end; they decide nothing and are left out the second time.
+        A cell that never ends, or ends Python, is where the notebook ends: what stands before it is run again.
         """
         while True:
             self._seconds(1)
@@ -71,22 +72,17 @@ class Session:
             self._stop()
             cell, error = broken
             self.notes.append(self._ended(cell, error))
-            if not self._is_test(cell):
-                self._cells = self._cells[: self._cells.index(cell)]
+            self._cells = self._cells[: self._cells.index(cell)]
 
     def _run_cells(self):
         """None, or the (cell, SubmissionError) at which the worker was lost."""
         for cell in self._cells:
-            first = id(cell) not in self._ran
-            if self._is_test(cell) and not first:
-                continue
-            self._ran.add(id(cell))
-            limit = 2 * self._limits.call_seconds if self._is_test(cell) else self._limits.cell_seconds
             try:
-                outputs = self._kernel.execute(visible(cell.source), self._seconds(limit))
+                outputs = self._kernel.execute(cell.source, self._seconds(self._limits.cell_seconds))
             except SubmissionError as error:
                 return cell, error
-            if first:
+            if id(cell) not in self._ran:
+                self._ran.add(id(cell))
                 cell.outputs = outputs
         return None
 
@@ -100,14 +96,10 @@ class Session:
         try:
             if self._kernel is None:
                 self.run()
-            self._cells = self._cells + more
             for cell in more:
                 cell.outputs = self._kernel.execute(visible(cell.source), self._seconds(self._limits.cell_seconds))
         except SubmissionError as error:
             self.notes.append(self._ended(cell, error))
-
-    def _is_test(self, cell):
-        return grade_id_of(cell) in self._assignment.test_cells
 
     def call(self, header, tensors):
         """One call of a function; see the assignment's `calls.py` for the headers.
@@ -132,7 +124,7 @@ class Session:
             raise
 
     def _spoilt(self):
-        """Whether the worker was spoilt between calls (once): by a visible check, or by a thread that an answer left behind.
+        """Whether the worker was spoilt between calls (once): by a cell, or by a thread that an answer left behind.
 
         The function that is called next may not be the one to blame.
         """
@@ -155,9 +147,8 @@ class Session:
 
     def _ended(self, cell, error):
         what = {TimedOut: "did not end in time", WorkerDied: "ended Python itself"}.get(type(error), "broke the kernel")
-        if self._is_test(cell):
-            return f"The visible checks of `{cell.metadata.nbgrader.grade_id}` {what}."
-        return f"Code cell {self._cells.index(cell) + 1} of the notebook {what}; the cells after it were not run."
+        number = next(number for number, other in enumerate(self._notebook, start=1) if other is cell)
+        return f"Code cell {number} of the notebook {what}; the cells after it were not run."
 
 
 class Kernel:

@@ -41,18 +41,16 @@ def grade(raw, assignment, settings=None, evidence=False):
     settings = settings or Settings()
     known(settings.policies, [policy.name for policy in assignment.policies], "policies")
     known([settings.execute], [NEEDED, ALL], "execute")
-    last = max(index for index, cell in enumerate(nb.cells) if decides(cell, assignment))
-    code = "\n".join(cell.source for cell in nb.cells[: last + 1] if cell.cell_type == "code")
-    shown = display_only(assignment.master)
-    cells = [cell for cell in nb.cells[: last + 1] if shown.get(cell.id) != cell.source or settings.execute == ALL]
+    cells, rest = to_run(nb, assignment)
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     with (
         gpu.lease(settings.device) as leased,
-        Session(backends.get(settings.sandbox), assignment, cells, settings.limits, leased) as session,
+        Session(backends.get(settings.sandbox), assignment, cells, settings.limits, nb.cells, leased) as session,
     ):
         student = assignment.student(session.call, cuda=leased is not None, policies=settings.policies)
         checks = judge(assignment, student, code, points=settings.points, evidence=evidence)
         if settings.execute == ALL:
-            session.run_more(nb.cells[last + 1 :])
+            session.run_more(rest)
     known(settings.points, [check.id for check in checks], "points")
     verdict = Verdict(
         GRADED,
@@ -71,7 +69,8 @@ def grade(raw, assignment, settings=None, evidence=False):
     for cell in nb.cells:
         grade_id = notebooks.grade_id_of(cell)
         if grade_id in assignment.test_cells:
-            cell.outputs = [*as_text(cell.outputs), *record(verdict, grade_id)]
+            seen = as_text(cell.outputs) if settings.execute == ALL else []
+            cell.outputs = [*seen, *record(verdict, grade_id)]
     return Graded(verdict, nb)
 
 
@@ -82,16 +81,23 @@ def known(set_, names, what):
             raise CourseError(f"c.GradeOutside.{what} names {name!r}, which does not exist. Known: {', '.join(names)}.")
 
 
-def display_only(master):
-    """id → source of the cells that the master marks as showing something and no more; left untouched, they need not run."""
-    return {cell.id: cell.source for cell in master.cells if "display-only" in cell.metadata.get("tags", [])}
+def to_run(nb, assignment):
+    """(cells that the marks depend on, all others), each in order.
 
-
-def decides(cell, assignment):
-    """Whether an automatic mark can depend on this cell: a test cell, or the solution that stands before one."""
+    The marks depend on the code up to the last task: up to the last test cell, or solution of a task that somebody moved behind
+    it. Not on the test cells, whose visible checks judge nothing, and not on what the master marks as showing something and no
+    more, where it was left untouched.
+    """
     ids = list(assignment.graded_cells)
-    last = ids.index(assignment.test_cells[-1])
-    return notebooks.grade_id_of(cell) in ids[: last + 1] and cell.cell_type == "code"
+    deciding = set(ids[: ids.index(assignment.test_cells[-1]) + 1])
+    shown = {cell.id: cell.source for cell in assignment.master.cells if "display-only" in cell.metadata.get("tags", [])}
+    last = max(index for index, cell in enumerate(nb.cells) if notebooks.grade_id_of(cell) in deciding)
+    needed = [
+        cell
+        for cell in nb.cells[: last + 1]
+        if notebooks.grade_id_of(cell) not in assignment.test_cells and shown.get(cell.id) != cell.source
+    ]
+    return needed, [cell for cell in nb.cells if not any(cell is other for other in needed)]
 
 
 def as_text(outputs):
