@@ -410,7 +410,3 @@ def bar(title):
     with Progress(*columns, console=err, transient=True) as shown:
         task = shown.add_task(title)
         yield lambda done, total, what: shown.update(task, completed=done, total=total, description=what)
-
-
-if __name__ == "__main__":
-    main()

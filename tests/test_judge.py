@@ -80,12 +80,10 @@ def test_a_file_of_checks_that_cannot_be_imported_is_the_graders_failure(run):
 
 
 def test_a_check_that_was_not_reported_earns_nothing_and_says_so(run, monkeypatch):
-    report = Collector.pytest_runtest_makereport
-
     class Forgetful(Collector):
-        @pytest.hookimpl(wrapper=True)
-        def pytest_runtest_makereport(self, item, call):
-            return (yield) if item.name == "test_first" else (yield from report(self, item, call))
+        def report(self, item, call):
+            if item.name != "test_first":
+                super().report(item, call)
 
     monkeypatch.setattr(judging, "Collector", Forgetful)
     first, second = run("pass")

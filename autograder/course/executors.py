@@ -2,7 +2,7 @@
 
     driver ── bytes of a submission ──► a grader's process ── sandbox, checks ──► bytes of a result ──► driver
 
-An executor has `slots`, how many submissions are under way at most, and `submit(raw, assignment's name, settings)` → a
+An executor has `slots`, how many submissions are handed to it at most, and `submit(raw, assignment's name, settings)` → a
 `concurrent.futures.Future` of (fingerprint of the marking code, packed result). The future raises `Killed` when the process
 that marked the submission ended twice; the other submissions notice nothing.
 """
@@ -51,22 +51,23 @@ class Processes:
 
     Args:
         assignment: the `Assignment` that is marked.
-        slots: number of processes; one per core by default.
+        workers: number of processes; one per core by default.
     """
 
-    def __init__(self, assignment, slots=None):
-        self.slots = slots or os.cpu_count()
+    def __init__(self, assignment, workers=None):
+        self._workers = workers or os.cpu_count()
+        self.slots = 2 * self._workers  # none waits until the driver has recorded another one's result
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__, *PRELOADED, f"autograder.{assignment.name}.student"])
         self._calls, self._zygote = str(assignment.calls), None
-        self._threads = concurrent.futures.ThreadPoolExecutor(self.slots)
+        self._threads = concurrent.futures.ThreadPoolExecutor(self._workers)
         self._free, self._pids, self._closing = queue.SimpleQueue(), {}, False
 
     def __enter__(self):
         """Starts them, and does not wait until they are ready."""
         if shutil.which("bwrap"):
             self._zygote = Zygote.start(self._calls)
-        for _ in range(self.slots):
+        for _ in range(self._workers):
             self._free.put(self._pool())
         return self
 

@@ -54,6 +54,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(folder, calls):
+    gc.disable()  # nothing of the libraries is ever garbage; looking for it takes as long as a fifth of the imports
     sys.path.insert(0, folder)
     import frames
     import worker
@@ -64,8 +65,8 @@ def main(folder, calls):
     app = worker.application()
     app.prepare()
     # A collection in a fork would look at every object of the libraries, and so copy every page of theirs.
-    gc.collect()
     gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGCHLD, reap)
     control, become = socket.socket(fileno=CONTROL), functools.partial(become_worker, worker, frames, calls, app)
     while control is not None:
