@@ -92,12 +92,14 @@ def start_cold(calls, limits, gpu=None):
 def start_warm(calls, limits, gpu=None):
     """As `start`: bubblewrap makes the sandbox, and a fork of the zygote joins it."""
     zygote = Zygote.of(str(calls), gpu)
-    # The sandbox is complete once its first command runs; before that, its mounts are not all there.
+    # The sandbox is complete once its command answers; before that, its mounts are not all there.
     # `cat` ends with the grader, whose pipe it reads: a bwrap that is only just starting does not notice its parent's end.
-    process, pid = launch(arguments(limits, gpu), ["/bin/sh", "-c", "echo complete; exec cat >/dev/null"], [], pipes=True)
+    process, pid = launch(arguments(limits, gpu), ["/bin/cat"], [], pipes=True)
     ours, theirs = socket.socketpair()
     try:
-        if process.stdout.readline() != b"complete\n":
+        process.stdin.write(b"complete?\n")
+        process.stdin.flush()
+        if process.stdout.readline() != b"complete?\n":
             raise SandboxError(f"the sandbox was not completed: {said_by(process)}")
         sandbox = os.pidfd_open(pid)
         try:

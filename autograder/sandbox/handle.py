@@ -10,7 +10,7 @@ from autograder.errors import SandboxError, TimedOut, WorkerDied
 from autograder.sandbox import frames
 from autograder.sandbox.channel import Channel
 from autograder.sandbox.processes import ended, said_by
-from autograder.sandbox.usage import delay, members
+from autograder.sandbox.usage import Delay, members
 
 PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
 FIRST_UID = 200_000  # a range that neither people nor packages use
@@ -41,9 +41,13 @@ class Worker:
         """The kernel itself, by its number outside. It is the last that joined: nothing runs inside before it."""
         return max(members(self.pid), default=self.pid) if self.pid != self.process.pid else self.pid
 
+    @functools.cached_property
+    def _delay(self):
+        return Delay(self.kernel_pid)
+
     def call(self, header, tensors, seconds, what):
         """`Channel.call`, not counting the time in which the kernel waits for a processor: the load is not its fault."""
-        return self.channel.call(header, tensors, seconds, what, delay=lambda: delay(self.kernel_pid))
+        return self.channel.call(header, tensors, seconds, what, delay=self._delay)
 
     def alive(self):
         """Whether the kernel is still there: its process runs, and the other end of the channel is open."""

@@ -1,9 +1,11 @@
 """What a worker uses, seen from outside. `RLIMIT_AS` binds each process by itself, and a worker may have many."""
 
+import contextlib
 import functools
 import os
 import pathlib
 import threading
+import weakref
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SECONDS = 0.25  # between two looks; what can be filled in that time is well below the memory of a machine that marks
@@ -85,10 +87,17 @@ def pid_max():
     return int(pathlib.Path("/proc/sys/kernel/pid_max").read_text())
 
 
-def delay(pid):
-    """Seconds that the main thread of a process has waited for a processor; 0 where the kernel does not tell."""
-    try:
-        with open(f"/proc/{pid}/schedstat") as file:  # noqa: PTH123 (asked hundreds of times for each submission)
-            return int(file.read().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
+class Delay:
+    """`delay()` → seconds that the main thread of a process has waited for a processor; 0 where the kernel does not tell."""
+
+    def __init__(self, pid):
+        self._file = None
+        with contextlib.suppress(OSError):
+            self._file = open(f"/proc/{pid}/schedstat", "rb", buffering=0)  # noqa: PTH123, SIM115 (asked for every call)
+            weakref.finalize(self, self._file.close)
+
+    def __call__(self):
+        try:
+            return int(os.pread(self._file.fileno(), 100, 0).split()[1]) / 1e9 if self._file else 0.0
+        except (OSError, ValueError, IndexError):
+            return 0.0

@@ -198,8 +198,8 @@ def pairs(s):
     which the same holds. Numbers used twice have |r| = 1.
     """
     calls, rows, columns = s.shape
-    values = s.reshape(calls, rows * columns)
-    magnitudes = torch.special.ndtri(torch.erf(values.abs() / math.sqrt(2)).clamp(1e-15, 1 - 1e-15))
+    values = s.reshape(calls, rows * columns).float()  # 0.5 is far from what single precision could blur
+    magnitudes = torch.special.ndtri(torch.erf(values.abs() / math.sqrt(2)).clamp(1e-7, 1 - 1e-7))
     for x in (values, magnitudes):
         x = (x - x.mean(dim=0)) / x.std(dim=0, correction=0)
         r = (x.T @ x / calls).abs().fill_diagonal_(0)
