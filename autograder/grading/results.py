@@ -47,7 +47,7 @@ def pack(graded):
     """A `Graded` as bytes: compressed JSON."""
     notebook = None if graded.notebook is None else nbformat.writes(graded.notebook)
     verdict = dataclasses.asdict(graded.verdict)
-    return gzip.compress(json.dumps({"verdict": verdict, "notebook": notebook}).encode(), compresslevel=3, mtime=0)
+    return gzip.compress(json.dumps({"verdict": verdict, "notebook": notebook}).encode(), compresslevel=1, mtime=0)
 
 
 def unpack(data):

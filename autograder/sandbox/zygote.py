@@ -61,8 +61,8 @@ def main(folder, calls):
 
     sys.path.remove(folder)
     calls = load("calls", calls)
-    import_what_a_kernel_needs()
     app = worker.application()
+    import_what_a_kernel_needs()
     app.prepare()
     # A collection in a fork would look at every object of the libraries, and so copy every page of theirs.
     gc.freeze()

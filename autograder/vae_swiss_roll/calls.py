@@ -10,8 +10,8 @@
     {"op": "gpu", "device": "cuda"}
         returns nothing: whether the GPU works at all
     {"op": "loss", "seed": int, "beta": float, "gradients": bool, "repeat": int, "device": ...}
-        tensors: x, recon_x (batch, width), mu, logvar (batch, latent)
-        returns: value, as above; with gradients: grad_mu, grad_logvar, grad_recon_x
+        tensors: x, recon_x (batch, width), mu, logvar (batch, latent), or (cases, batch, latent) for one call after the other
+        returns: value, as above, or (cases, ...); with gradients: grad_mu, grad_logvar, grad_recon_x
 
 Both replies name under "changed" those of mu and logvar that the function changed in place, and say under "seed_kept" or
 "backward" whether it seeded a generator or ran a backward pass.
@@ -212,19 +212,23 @@ def loss(header, tensors, namespace):
             seed_everything(header["seed"], header["device"])
             return {"returned": describe(function(model, pretend(tensors["x"]), header["beta"]))[0]}, {}
     here = {name: tensors[name].to(header["device"]) for name in ("x", "recon_x", "mu", "logvar")}
-    model = StandIn(here["x"], *(nn.Parameter(here[name]) for name in ("recon_x", "mu", "logvar")))
-    seed_everything(header["seed"], header["device"])
-    values = []
-    for _ in _range(header["repeat"]):
-        result = function(model, here["x"].clone(), header["beta"])
-        description, value = describe(result)
-        if value is None:
-            return {"returned": description}, {}
-        values.append(value)
-    returned = {"value": values[0] if header["repeat"] == 1 else _stack(values)}
+    several = here["mu"].dim() == 3
+    values, handed_out, backward = [], [], False
+    for mu, logvar in zip(here["mu"], here["logvar"], strict=True) if several else [(here["mu"], here["logvar"])]:
+        model = StandIn(here["x"], *(nn.Parameter(part) for part in (here["recon_x"], mu, logvar)))
+        seed_everything(header["seed"], header["device"])
+        for _ in _range(header["repeat"]):
+            result = function(model, here["x"].clone(), header["beta"])
+            description, value = describe(result)
+            if value is None:
+                return {"returned": description}, {}
+            values.append(value)
+        handed_out += model.handed_out
+        backward = backward or model.mu.grad is not None
+    returned = {"value": values[0] if _len(values) == 1 else _stack(values)}
     if header["gradients"] and value.dim() == 0:
         returned |= gradients(result, model.mu, model.logvar, torch.ones_like(result), model.recon_x)
-    return {"returned": description, "changed": changed(model.handed_out), "backward": model.mu.grad is not None}, returned
+    return {"returned": description, "changed": changed(handed_out), "backward": backward}, returned
 
 
 def gpu(header, tensors, namespace):

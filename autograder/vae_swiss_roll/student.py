@@ -10,6 +10,7 @@ from autograder.rubric import NotEarned, Record
 from autograder.vae_swiss_roll import probes
 from autograder.vae_swiss_roll.policies import POLICIES
 
+CASES = 8  # of different arguments in one call, for the same reason as:
 CHUNK = 32  # repeated draws in one call, so that a slow answer does not meet the time limit of a call
 
 
@@ -114,9 +115,13 @@ class Student:
     # --- compute_vae_loss ---
 
     def loss(self, x, recon_x, mu, logvar, beta, *, gradients=False, device="cpu", seed=5, repeat=1):
-        """One call (or `repeat` calls) of compute_vae_loss; a stand-in model answers (recon_x, mu, logvar). → Returned"""
+        """One call (or `repeat` calls) of compute_vae_loss; a stand-in model answers (recon_x, mu, logvar). → Returned
+
+        With mu and logvar of shape (cases, batch, latent) it is called for one case after the other.
+        """
         header = {"op": "loss", "seed": seed, "beta": beta, "gradients": gradients, "repeat": repeat, "device": device}
-        returned = self._ask(header, {"x": x, "recon_x": recon_x, "mu": mu, "logvar": logvar}, repeat)
+        calls = repeat * (len(mu) if mu.dim() == 3 else 1)
+        returned = self._ask(header, {"x": x, "recon_x": recon_x, "mu": mu, "logvar": logvar}, calls)
         if not returned.is_tensor or returned.shape != ():
             raise NotEarned(
                 f"`compute_vae_loss` returned {describe(returned)}, and training needs one number: return the scalar tensor "
@@ -127,6 +132,14 @@ class Student:
     def loss_value(self, *args, **kwargs):
         """The loss as a Python float; NotEarned when it is not finite."""
         return float(self.finite(self.loss(*args, **kwargs)))
+
+    def loss_values(self, x, recon_x, cases, beta):
+        """The losses for several (mu, logvar), as Python floats; NotEarned when one is not finite."""
+        found = []
+        for start in range(0, len(cases), CASES):
+            mu, logvar = (torch.stack(parts) for parts in zip(*cases[start : start + CASES], strict=True))
+            found += self.finite(self.loss(x, recon_x, mu, logvar, beta)).reshape(-1).tolist()
+        return found
 
     def losses(self, *args, n, **kwargs):
         """n losses from n different states of the generators, float64, (n,)."""

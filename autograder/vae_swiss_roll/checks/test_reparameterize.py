@@ -227,7 +227,7 @@ def gradient_in(student, name, dtype):
         )
     if student.follows_seed:
         judging.equals_finite_difference(
-            lambda at: (weights * student.z(**{**inputs, name: at}, seed=10)).sum(),
+            lambda places: [(weights * student.z(**{**inputs, name: at}, seed=10)).sum() for at in places],
             inputs[name],
             found,
             returned.dtype,
