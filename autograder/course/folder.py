@@ -41,7 +41,7 @@ class Course:
         self.coursedir = CourseDirectory(config=config)
         self.coursedir.log.setLevel(logging.ERROR)
         self.api = NbGraderAPI(self.coursedir, config=config)
-        self._marking = GradeOutside(config=config)
+        self._marking, self._engine = GradeOutside(config=config), OneEngine()
 
     def settings(self):
         """`Settings` for marking, as `nbgrader autograde` reads them."""
@@ -62,7 +62,8 @@ class Course:
 
     def autograde(self, name, student):
         """Runs `nbgrader autograde` for one student."""
-        self._run("autograde", name, student, force=True)
+        with self._engine:
+            self._run("autograde", name, student, force=True)
 
     def generate_feedback(self, name, student):
         """Runs `nbgrader generate_feedback` for one student. → the page's path"""
@@ -70,7 +71,7 @@ class Course:
         return pathlib.Path(self.coursedir.format_path(self.coursedir.feedback_directory, student, name)) / f"{name}.html"
 
     def _run(self, command, *args, **kwargs):
-        with quiet(), on_path(), one_engine():
+        with quiet(), on_path():
             result = getattr(self.api, command)(*args, **kwargs)
         if not result["success"]:
             said = "\n".join(filter(None, (result.get("error"), result.get("log")))) or "nbgrader gave no reason"
@@ -86,19 +87,27 @@ def quiet():
         yield
 
 
-ENGINE = functools.cache(sqlalchemy.create_engine)
+class OneEngine:
+    """`with engine:` nbgrader's database code uses one engine, and looks once whether all tables are there.
 
+    For each submission it opens the gradebook nine times, each time with a new engine, which compiles every statement anew, and
+    looks for every table: together half of what recording takes. Closing the gradebook closes this one's connections, too.
+    """
 
-@contextlib.contextmanager
-def one_engine():
-    """nbgrader opens the gradebook nine times for a submission, each time with a new engine, which compiles every statement
-    anew: half of what recording takes. Closing the gradebook closes the connections of this one, too."""
-    before = nbgrader.api.create_engine
-    nbgrader.api.create_engine = ENGINE
-    try:
-        yield
-    finally:
-        nbgrader.api.create_engine = before
+    def __init__(self):
+        self._replaced = (
+            (nbgrader.api, "create_engine", functools.cache(sqlalchemy.create_engine)),
+            (nbgrader.api.Base.metadata, "create_all", functools.cache(nbgrader.api.Base.metadata.create_all)),
+        )
+
+    def __enter__(self):
+        self._before = [(module, name, getattr(module, name)) for module, name, _ in self._replaced]
+        for module, name, ours in self._replaced:
+            setattr(module, name, ours)
+
+    def __exit__(self, *exc):
+        for module, name, theirs in self._before:
+            setattr(module, name, theirs)
 
 
 @contextlib.contextmanager
