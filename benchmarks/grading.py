@@ -1,13 +1,16 @@
-"""What marking costs: stock nbgrader, ours, and the work itself, side by side in one run.
+"""What marking costs: stock nbgrader, otter, ours, and the work itself, side by side in one run.
 
-    python benchmarks/grading.py --output benchmarks/grading.md
+    python benchmarks/grading.py --sizes 10 100 1000 --output benchmarks/grading.md
 
-Run it on a machine that does nothing else: CPU seconds are those of the whole machine, as sandboxes are nobody's children.
+Run it on a machine that does nothing else: CPU seconds are those of the whole machine, as sandboxes are nobody's children. The
+submissions are right and wrong answers of the catalogue, in an order drawn once; each row gets the first of them.
 
 Rows:
     stock, naive     `nbgrader autograde` without our configuration, on the lesson as it is usually written: the bar redrawn on
                      every step, one plot call per connecting line
-    stock, ours      the same on our lesson
+    otter, naive     `otter run` on the same notebooks, with a test for each task; needs --otter FOLDER, an environment of its
+                     own: `python -m venv FOLDER; FOLDER/bin/pip install torch matplotlib tqdm ipykernel otter-grader`
+    stock, ours      as the first, on our lesson
     nbgrader, ours   `nbgrader autograde` with our configuration
     grade N          `autograder grade --workers N`; "all" with `--execute all`
     floor            the cells and checks of `grade` in one warm process, without kernel, sandbox or gradebook
@@ -55,39 +58,57 @@ NAIVE = [
 ]
 
 
+# What an instructor might ask with otter: the shape of z, and the KL of one posterior.
+OTTER = {
+    "reparameterize": (
+        ">>> import torch\n>>> tuple(VAE().reparameterize(torch.zeros(4, 2), torch.zeros(4, 2)).shape)\n(4, 2)",
+    ),
+    "kl_divergence": (
+        ">>> class Model(torch.nn.Module):\n"
+        "...     def forward(self, x):\n"
+        "...         return x, torch.ones(4, 3), torch.zeros(4, 3)\n"
+        ">>> round(float(compute_vae_loss(Model(), torch.zeros(4, 2), 1.0)), 4) in (0.5, 1.5)\nTrue",
+    ),
+}
+
+
 @dataclasses.dataclass
 class Cost:
-    """What a run cost, for `n` submissions: seconds, CPU seconds of the machine, MiB at most."""
+    """What a run cost, for `n` submissions: seconds, CPU seconds of the machine, MiB at most of all and of the driver alone."""
 
     label: str
     n: int
     seconds: float
     cpu: float
     memory: float
+    driver: float = float("nan")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, help="write the table there, too")
     parser.add_argument("--submissions", type=int, default=60, help="for the rows of ours (default: 60)")
-    parser.add_argument("--stock", type=int, default=4, help="for the rows of stock nbgrader (default: 4)")
+    parser.add_argument("--stock", type=int, default=10, help="for the rows of stock nbgrader and otter (default: 10)")
+    parser.add_argument("--otter", type=pathlib.Path, help="environment with otter-grader; without it, no row of otter's")
     parser.add_argument(
         "--sizes", type=int, nargs="*", default=[], help="classes on which `grade` is measured beside, e.g. 10 100 1000"
     )
     options = parser.parse_args()
-    workers = os.cpu_count()
+    workers, n = os.cpu_count(), options.submissions
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        maker = Maker(pathlib.Path(folder))
-        costs = [
-            maker.run("stock, naive", options.stock, ["nbgrader", "autograde", NAME], stock=True, naive=True),
-            maker.run("stock, ours", options.stock, ["nbgrader", "autograde", NAME], stock=True),
-            maker.run("nbgrader, ours", options.submissions, ["nbgrader", "autograde", NAME]),
-            maker.run("grade 1", options.submissions, ["autograder", "grade", "--workers", "1"]),
-            maker.run(f"grade {workers}", options.submissions, ["autograder", "grade"]),
-            maker.run(f"grade {workers}, all", options.stock * 3, ["autograder", "grade", "--execute", "all"]),
-            floor(maker.raws(options.submissions)),
+        maker, nbgrader, grade = Maker(pathlib.Path(folder)), ["nbgrader", "autograde", NAME], ["autograder", "grade"]
+        costs = [maker.run("stock, naive", options.stock, nbgrader, stock=True, naive=True)]
+        if options.otter:
+            costs.append(maker.otter("otter, naive", options.stock, options.otter / "bin" / "otter"))
+        costs += [
+            maker.run("stock, ours", options.stock, nbgrader, stock=True),
+            maker.run("nbgrader, ours", n, nbgrader),
+            maker.run("grade 1", n, [*grade, "--workers", "1"]),
+            maker.run(f"grade {workers}", n, grade),
+            maker.run(f"grade {workers}, all", 3 * options.stock, [*grade, "--execute", "all"]),
+            floor(maker.raws(n)),
         ]
-        sizes = [maker.run(f"grade {workers}", n, ["autograder", "grade"]) for n in options.sizes]
+        sizes = [maker.run(f"grade {workers}", size, grade) for size in options.sizes]
     text = report(costs, sizes)
     print(text)
     if options.output:
@@ -108,6 +129,7 @@ class Maker:
         for number in range(n):
             entry = self._entries[number % len(self._entries)]
             nb = selftest.submission(self._release, self._assignment.samples.ANSWERS, entry)
+            nb.metadata["number"] = number  # the same bytes would not be marked twice
             yield nbformat.writes(made_naive(nb) if naive else nb).encode()
 
     def run(self, label, n, command, stock=False, naive=False):
@@ -133,7 +155,29 @@ class Maker:
         if marked != n:
             raise SystemExit(f"{label}: {marked} of {n} were marked; look into it before you believe a figure")
         shutil.rmtree(root)
-        print(f"    {cost.seconds / n:.2f} s and {cost.cpu / n:.2f} CPU s each", file=sys.stderr)
+        return cost
+
+    def otter(self, label, n, otter):
+        """Marks n naive notebooks with one `otter run` each. → Cost"""
+        root = pathlib.Path(tempfile.mkdtemp(dir=self._folder))
+        (root / "tests").mkdir()
+        for name, cases in OTTER.items():
+            suite = {"cases": [{"code": case, "hidden": False} for case in cases], "scored": True, "type": "doctest"}
+            suite |= {"setup": "", "teardown": ""}
+            (root / "tests" / f"{name}.py").write_text(
+                f"OK_FORMAT = True\ntest = {{'name': {name!r}, 'suites': [{suite!r}]}}\n"
+            )
+        # What makes the archive is paid once for a class.
+        subprocess.run([otter, "generate", "-t", "tests", "-o", "autograder.zip"], cwd=root, check=True, capture_output=True)
+        for number, raw in enumerate(self.raws(n, naive=True)):
+            (root / f"{number}.ipynb").write_bytes(raw)
+        print(f"{label}: {n} submissions …", file=sys.stderr)
+        script = f'for n in $(seq 0 {n - 1}); do "{otter}" run -a autograder.zip -o out$n --no-logo $n.ipynb; done'
+        environment = {"PATH": os.pathsep.join([str(otter.parent), os.environ["PATH"]])}
+        cost = measured(label, n, ["sh", "-c", f"mkdir {' '.join(f'out{k}' for k in range(n))}; {script}"], root, environment)
+        marked = len(list(root.glob("out*/results.json")))
+        if marked != n:
+            raise SystemExit(f"{label}: {marked} of {n} were marked: {(root / 'said.txt').read_text()[-2000:]}")
         return cost
 
 
@@ -150,26 +194,28 @@ def busy():
     return times.user + times.nice + times.system + times.irq + times.softirq
 
 
-def measured(label, n, command, cwd):
+def measured(label, n, command, cwd, environment=None):
     """Runs a command. → Cost"""
-    environment = {**os.environ, "PATH": os.pathsep.join([str(BIN), os.environ["PATH"]])}
-    before, started, peak = busy(), time.monotonic(), [0]
+    environment = os.environ | (environment or {"PATH": os.pathsep.join([str(BIN), os.environ["PATH"]])})
+    before, started, peak = busy(), time.monotonic(), {"all": 0, "driver": 0}
     with (cwd / "said.txt").open("w") as said:
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=said, stderr=said)
         threading.Thread(target=watch, args=(process.pid, peak), daemon=True).start()
         process.wait()
-    return Cost(label, n, time.monotonic() - started, busy() - before, peak[0] / 2**20)
+    seconds, cpu = time.monotonic() - started, busy() - before
+    print(f"    {seconds / n:.2f} s and {cpu / n:.2f} CPU s each", file=sys.stderr)
+    return Cost(label, n, seconds, cpu, peak["all"] / 2**20, peak["driver"] / 2**20)
 
 
 def watch(pid, peak):
-    """Keeps the largest memory of a process and what it started: proportional set sizes, so that shared pages count once."""
+    """Keeps the largest memory of a process, and of it and what it started: shared pages count once, divided among all."""
     while psutil.pid_exists(pid):
-        held = 0
+        held = {}
         with contextlib.suppress(psutil.Error):
             for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
                 with contextlib.suppress(psutil.Error):
-                    held += process.memory_full_info().pss
-        peak[0] = max(peak[0], held)
+                    held[process.pid] = process.memory_full_info().pss
+        peak["all"], peak["driver"] = max(peak["all"], sum(held.values())), max(peak["driver"], held.get(pid, 0))
         time.sleep(1)
 
 
@@ -215,7 +261,7 @@ def survived(mark, raw):
 
 
 def report(costs, sizes):
-    """The tables, in Markdown."""
+    """The table, in Markdown."""
     stock, work = costs[0], costs[-1]
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "nbgrader", "ipykernel"))
     memory = psutil.virtual_memory().total / 2**30
@@ -223,15 +269,17 @@ def report(costs, sizes):
         f"# What marking costs: {datetime.date.today():%Y-%m-%d}",
         "",
         f"{os.cpu_count()} cores, {memory:.0f} GiB, no GPU used; Python {platform.python_version()}, {versions}.",
-        "`python benchmarks/grading.py` says what the rows are. CPU seconds are those of the whole machine.",
+        "`python benchmarks/grading.py --help` says what the rows are. CPU seconds are those of the whole machine; start-up is",
+        "part of each row but the floor's. “Driver” is the process that was started, without what it started.",
         "",
-        "| | submissions | s each | CPU s each | an hour | peak MiB | times stock, naive | CPU, times floor |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| | submissions | s each | CPU s each | an hour | peak MiB | driver MiB | times stock, naive | CPU, times floor |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for c in [*costs, *sizes]:
         each, cpu = c.seconds / c.n, c.cpu / c.n
+        driver = "" if c is work else f"{c.driver:,.0f}"
         lines.append(
-            f"| {c.label} | {c.n} | {each:.2f} | {cpu:.2f} | {3600 / each:,.0f} | {c.memory:,.0f} "
+            f"| {c.label} | {c.n} | {each:.3f} | {cpu:.3f} | {3600 / each:,.0f} | {c.memory:,.0f} | {driver} "
             f"| {stock.seconds / stock.n / each:.1f} | {cpu / (work.cpu / work.n):.1f} |"
         )
     return "\n".join(lines) + "\n"

@@ -8,11 +8,14 @@ import sys
 import tempfile
 import textwrap
 
+import psutil
 import pytest
 
 from autograder.errors import SandboxError, TimedOut, WorkerDied
+from autograder.grading.session import Kernel
 from autograder.sandbox import bubblewrap, conformance
 from autograder.sandbox.limits import MIB, Limits
+from autograder.sandbox.warm import Zygote
 from tests.conftest import ORDINARY_USER, with_python_open_to_all
 
 
@@ -166,6 +169,101 @@ def test_workers_share_nothing(start, calls):
     finally:
         first.kill()
         second.kill()
+
+
+# What a submission finds when it starts: generators, modules, threads, files, variables, objects of its own kinds, memory.
+STATE = """
+import builtins, gc, os, random, sys, threading
+import numpy, torch
+result = {
+    "generators": [torch.rand(1).item(), float(numpy.random.rand()), torch.initial_seed()],
+    "python": random.getstate()[1][:5],
+    "modules": sorted(name for name in sys.modules if name != "builtins"),
+    "switches": [str(torch.get_default_dtype()), torch.is_grad_enabled(), torch.get_num_threads(), len(sys.path)],
+    "threads": sorted(thread.name.rstrip("0123456789") for thread in threading.enumerate()),
+    "files": sorted(os.path.join(at, name) for top in ("/tmp", "/home", "/dev/shm") for at, _, names in os.walk(top)
+                    for name in names if not name.startswith("k")),
+    "variables": sorted(os.environ),
+    "names": sorted(vars(builtins)),
+    "large": sum(isinstance(thing, torch.Tensor) and thing.numel() > 10**6 for thing in gc.get_objects()),
+}
+"""
+TRACES = """
+import builtins, os, random, sys, threading, time, types
+import numpy, torch
+torch.manual_seed(1), numpy.random.seed(1), random.seed(1)
+torch.set_default_dtype(torch.float64), torch.set_grad_enabled(False)
+sys.modules["left"], builtins.left, torch.left = types.ModuleType("left"), 1, torch.zeros(5_000_000)
+sys.path.insert(0, "/tmp")
+threading.Thread(target=time.sleep, args=(60,), name="left", daemon=True).start()
+for folder in ("/tmp", "/home/student", "/dev/shm"):
+    open(folder + "/left", "w").write("left")
+os.environ["LEFT"] = "1"
+result = "done"
+"""
+
+
+def test_nothing_of_a_submission_is_left_for_the_next(start, calls):
+    def ask(worker, code):
+        reply, _ = worker.channel.call({"code": code}, {}, 20, "the code")
+        return reply["result"]
+
+    states, left = [], []
+    for traces in (None, TRACES, TRACES, None):
+        worker = start(calls, Limits())
+        states.append(ask(worker, STATE))
+        if traces:
+            assert ask(worker, traces) == "done"
+            changed = ask(worker, STATE)
+            left += [changed["generators"], changed["python"]]
+            same = {name for name in changed if changed[name] == states[-1][name]}
+            assert same == set(), "the test looks where nothing shows"
+        worker.kill()
+    for state in states:  # generators that nobody has seeded start anywhere
+        assert state.pop("generators") not in left
+        assert state.pop("python") not in left
+    for state in states[1:]:
+        assert {name for name in state if state[name] != states[0][name]} == set()
+
+
+def test_a_notebook_can_make_temporary_files_and_is_asked_for_by_the_shells_name(start, assignment):
+    kernel = Kernel(start, assignment.calls, Limits())
+    try:
+        code = "import tempfile\nwith tempfile.NamedTemporaryFile() as file:\n    print(file.name)"
+        (output,) = kernel.execute(code + "\nprint(type(get_ipython()).__name__)", 10)
+    finally:
+        kernel.close()
+    name, shell = output.text.split()
+    assert name.startswith("/tmp/tmp")
+    assert shell == "ZMQInteractiveShell"  # libraries look for a notebook by it
+
+
+def test_one_warm_process_serves_many_slots_through_twins(calls):
+    zygote = Zygote.start(calls)
+    twins = [Zygote(zygote.twin()) for _ in range(2)]
+    key = os.getpid(), str(calls), None
+    own, started = Zygote._living.get(key), set(psutil.Process(zygote.process.pid).children())
+    try:
+        for twin in (*twins, zygote):
+            Zygote._living[key] = twin
+            worker = bubblewrap.start_warm(calls, Limits())
+            reply, _ = worker.channel.call({"code": "result = 1 + 1"}, {}, 20, "the code")
+            assert reply["result"] == 2
+            assert Zygote.of(calls, None) is twin
+            worker.kill()
+        # A twin that is gone is replaced by a warm process of this one's own.
+        children = [child for child in psutil.Process(zygote.process.pid).children() if child not in started]
+        for child in children:
+            child.kill()
+        psutil.wait_procs(children, timeout=10)
+        Zygote._living[key] = twins[0]
+        worker = bubblewrap.start(calls)
+        worker.kill()
+        assert Zygote._living[key] not in (zygote, *twins)
+    finally:
+        Zygote._living[key] = own
+    zygote._control.close()
+    assert zygote.process.wait(10) == 0
 
 
 def test_without_bubblewrap_the_repair_is_named(calls, monkeypatch):
