@@ -207,6 +207,26 @@ def busy(process):
     return False
 
 
+def slowest(processes):
+    """Of these, the one whose sandbox has stood for longer than any honest submission takes; None while there is none."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if any(child.name() == "bwrap" and time.time() - child.create_time() > 1.5 for child in process.children()):
+                return process
+    return None
+
+
+def test_killing_what_marks_the_slowest_submission_changes_no_mark(new_class, serial):
+    root = new_class()
+    running = grade(root, "--workers", "2")
+    driver = psutil.Process(running.pid)
+    wait_until(lambda: slowest(driver.children(recursive=True)))
+    slowest(driver.children(recursive=True)).kill()
+    said, _ = running.communicate()
+    assert "7 submissions" in said, said
+    assert (rows(sqlite(root)), told(root)) == serial
+
+
 def test_a_killed_grader_costs_nothing_but_a_second_attempt(submissions, assignment):
     settings = Settings()
     with Processes(assignment, 2) as executor:
@@ -290,14 +310,16 @@ def cluster(tmp_path):
             process.wait(30)
 
 
-def test_a_cluster_gives_the_serial_marks_though_a_worker_dies(new_class, serial, cluster):
+def test_a_cluster_gives_the_serial_marks_though_the_worker_with_the_slowest_submission_dies(new_class, serial, cluster):
     address, workers = cluster
     root = new_class()
     running = grade(root, "--scheduler", address)
-    wait_until(lambda: list(root.rglob("*.json.gz")))
-    for process in psutil.Process(workers[0].pid).children(recursive=True):  # what its nanny started, and restarts
-        with contextlib.suppress(psutil.Error):
-            process.kill()
+
+    def marking():  # the processes that the workers' nannies started, and restart
+        return [child for worker in workers for child in psutil.Process(worker.pid).children(recursive=True)]
+
+    wait_until(lambda: slowest(marking()))
+    slowest(marking()).kill()
     said, _ = running.communicate()
     assert "7 submissions" in said, said
     assert (rows(sqlite(root)), told(root)) == serial
