@@ -676,7 +676,7 @@ WEAKER = {
     "value: reconstruction is perfect": (P, "recon_x = x + 0.7 *", "recon_x = x + 0 *", "recon-summed", "value"),
     "value: any device": (
         K,
-        'judging.no_fixed_device(student.loss(x, recon_x, mu, logvar, 0.5), "compute_vae_loss")',
+        'judging.no_fixed_device(returned, "compute_vae_loss")',
         "pass",
         "fixed-cuda",
         "value",

@@ -72,11 +72,11 @@ class Processes:
         return self
 
     def __exit__(self, *exc):
+        # Nobody waits for what is under way, which may take minutes, nor for processes that are done to put things away.
         self._closing = True
-        if exc[0] is not None:  # nobody waits for what is under way, which may take minutes
-            for pid in self._pids.values():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid.result(), signal.SIGKILL)
+        for pid in self._pids.values():
+            with contextlib.suppress(ProcessLookupError, BrokenProcessPool):
+                os.kill(pid.result(), signal.SIGKILL)
         self._threads.shutdown(cancel_futures=True)
         for pool in self._pids:
             pool.shutdown(wait=False, cancel_futures=True)

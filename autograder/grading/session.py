@@ -238,7 +238,8 @@ class Kernel:
 class Client(AsyncKernelClient):
     """jupyter_client's, with a limit on what one message may take of the grader's memory.
 
-    Without the heartbeat: its thread takes a second to stop, and the provisioner knows who is alive.
+    Without the heartbeat, whose thread takes a second to stop (the provisioner knows who is alive), and without the channel on
+    which a kernel asks for input.
     """
 
     async def wait_for_ready(self, timeout=None):
@@ -259,7 +260,7 @@ class Client(AsyncKernelClient):
 
     def start_channels(self, *args, **kwargs):
         self.context.setsockopt(zmq.MAXMSGSIZE, self.parent.message_bytes)  # of every socket that is made from it
-        super().start_channels(*args, **{**kwargs, "hb": False})
+        super().start_channels(*args, **{**kwargs, "hb": False, "stdin": False})
 
 
 def answers(message, request):

@@ -7,6 +7,8 @@
         tensors: mu, logvar (batch, latent); optionally weights (batch, latent)
         returns: value, (repeat, ...) if repeat > 1; tail (3, 2), what each generator gives next; with weights: grad_mu,
             grad_logvar of sum(weights * z)
+        or tensors: mu, logvar (cases, batch, latent), for one call after the other, each on a fresh instance, seeded first
+        returns: value (cases, ...)
     {"op": "gpu", "device": "cuda"}
         returns nothing: whether the GPU works at all
     {"op": "loss", "seed": int, "beta": float, "gradients": bool, "repeat": int, "device": ...}
@@ -172,6 +174,8 @@ class CudaIsCpu(TorchFunctionMode):
 
 
 def reparameterize(header, tensors, namespace):
+    if tensors["mu"].dim() == 3:
+        return each_case(header, tensors, namespace)
     if not (header["same_instance"] and _kept):
         _kept[:] = [new_model(namespace, header["latent_dim"])]
     model = _kept[0]
@@ -202,6 +206,17 @@ def reparameterize(header, tensors, namespace):
     if "weights" in tensors:
         returned |= gradients(z, leaf_mu, leaf_logvar, tensors["weights"].to(header["device"]))
     return reply, returned
+
+
+def each_case(header, tensors, namespace):
+    """The replies to one call after the other, as one; that of the first that is no tensor, if there is one."""
+    values = []
+    for mu, logvar in zip(tensors["mu"], tensors["logvar"], strict=True):
+        reply, returned = reparameterize(header, {"mu": mu, "logvar": logvar}, namespace)
+        if "value" not in returned:
+            return reply, returned
+        values.append(returned["value"])
+    return reply, {"value": values[0] if _len(values) == 1 else _stack(values)}
 
 
 def loss(header, tensors, namespace):

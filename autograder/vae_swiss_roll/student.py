@@ -85,14 +85,23 @@ class Student:
     def reparameterize(self, mu, logvar, seed, *, repeat=1, device="cpu", weights=None, training=True, same_instance=False):
         """One call (or `repeat` calls) on a fresh instance with the generators seeded first. → Returned
 
+        With mu and logvar of shape (cases, batch, latent) it is called for one case after the other, each on a fresh instance.
         With `same_instance` it is the instance of the call before, if the worker still has one.
         """
-        header = {"op": "reparameterize", "seed": seed, "latent_dim": mu.shape[1], "repeat": repeat, "device": device}
+        header = {"op": "reparameterize", "seed": seed, "latent_dim": mu.shape[-1], "repeat": repeat, "device": device}
         header |= {"training": training, "same_instance": same_instance}
         tensors = {"mu": mu, "logvar": logvar}
         if weights is not None:
             tensors["weights"] = weights
-        return self._ask(header, tensors, repeat)
+        return self._ask(header, tensors, repeat * (len(mu) if mu.dim() == 3 else 1))
+
+    def zs(self, cases, seed):
+        """The values of calls with several (mu, logvar) and the same noise, float64, (n, *mu.shape)."""
+        parts = []
+        for start in range(0, len(cases), CASES):
+            mu, logvar = (torch.stack(part) for part in zip(*cases[start : start + CASES], strict=True))
+            parts.append(self.value(self.reparameterize(mu, logvar, seed), mu.shape).reshape(mu.shape))
+        return torch.cat(parts)
 
     def z(self, mu, logvar, seed):
         """The value of one call, float64, in the shape of mu; NotEarned where there is no such value."""

@@ -22,10 +22,10 @@ def asked(call):
         same = torch.equal(tensors["x"], tensors["recon_x"])
         recon = "that reconstructs x perfectly" if same else "that reconstructs x imperfectly"
         text = f"compute_vae_loss(model, x, beta={header['beta']:g}) with a model {recon} and encodes it as {inputs}"
-        text += f", for one of the {len(tensors['mu'])} after the other" if tensors["mu"].dim() == 3 else ""
     else:
         mode = "" if header["training"] else " in evaluation mode"
         text = f"reparameterize(mu, logvar){mode} with {inputs}"
+    text += f", for one of the {len(tensors['mu'])} after the other" if tensors["mu"].dim() == 3 else ""
     times = f", {header['repeat']} times" if header["repeat"] > 1 else ""
     return f"{text}; seed {header['seed']}{times}{ON[header['device']]}"
 
