@@ -45,22 +45,25 @@ def key(raw, assignment, settings):
 
 def pack(graded):
     """A `Graded` as bytes: compressed JSON."""
-    notebook = None if graded.notebook is None else nbformat.writes(graded.notebook)
-    verdict = dataclasses.asdict(graded.verdict)
-    return gzip.compress(json.dumps({"verdict": verdict, "notebook": notebook}).encode(), compresslevel=1, mtime=0)
+    found = {"verdict": dataclasses.asdict(graded.verdict), "notebook": graded.notebook}
+    return gzip.compress(json.dumps(found).encode(), compresslevel=1, mtime=0)
 
 
 def unpack(data):
     """The `Graded` in what `pack` returned."""
-    notebook = json.loads(gzip.decompress(data))["notebook"]
-    return Graded(verdict_in(data), None if notebook is None else nbformat.reads(notebook, as_version=4))
+    found = json.loads(gzip.decompress(data))
+    return Graded(verdict_of(found), None if found["notebook"] is None else nbformat.from_dict(found["notebook"]))
 
 
 def verdict_in(data):
-    """The `Verdict` alone; the notebook, which takes longer, is not read."""
-    found = json.loads(gzip.decompress(data))["verdict"]
-    checks, notes = tuple(CheckResult(**check) for check in found.pop("checks")), tuple(found.pop("notes"))
-    return Verdict(**found, checks=checks, notes=notes)
+    """The `Verdict` in what `pack` returned."""
+    return verdict_of(json.loads(gzip.decompress(data)))
+
+
+def verdict_of(found):
+    verdict = dict(found["verdict"])
+    checks, notes = tuple(CheckResult(**check) for check in verdict.pop("checks")), tuple(verdict.pop("notes"))
+    return Verdict(**verdict, checks=checks, notes=notes)
 
 
 class Results:
