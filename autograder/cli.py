@@ -1,5 +1,6 @@
 """The command line: options, help and printing. What the commands do is in the packages beside this file."""
 
+import collections
 import contextlib
 import functools
 import json
@@ -162,11 +163,11 @@ def grade(
     changed is not marked again. Exit code 0: everybody was graded; 1: some could not be; 2: the grader itself failed.
     """
     from autograder.course.executors import Cluster, Processes
-    from autograder.grading.verdict import UNGRADABLE
 
     if workers and scheduler:
         raise typer.BadParameter("--workers is for this machine; a cluster has the workers that were started for it")
-    started, marked, total, chosen = time.monotonic(), [], 0, assignments.load(assignment)
+    started, total, chosen = time.monotonic(), 0, assignments.load(assignment)
+    tally = Tally()
 
     def tell(done, of, what):
         nonlocal total
@@ -180,38 +181,47 @@ def grade(
             from autograder.course.folder import Course
 
             for result in grade_class(Course(course, execute), chosen, executor, tell, again):
-                marked.append(result)
+                tally.add(result)
                 if as_json:
                     print(json.dumps(result.verdict.to_json(result.path), ensure_ascii=False), flush=True)
     except KeyboardInterrupt:
-        err.print(f"Interrupted: {len(marked)} of {total} are marked and recorded. The same command goes on with the others.")
+        err.print(f"Interrupted: {tally.marked} of {total} are marked and recorded. The same command goes on with the others.")
         raise typer.Exit(130) from None
-    ungradable = [result for result in marked if result.verdict.status == UNGRADABLE]
     if not as_json:
-        show_class(marked, ungradable, time.monotonic() - started)
-    if ungradable:
+        tally.show(time.monotonic() - started)
+    if tally.ungradable:
         raise typer.Exit(1)
 
 
-def show_class(marked, ungradable, seconds):
-    """Prints how a class did, and who waits for a person."""
-    scores = sorted(result.verdict.score for result in marked if result not in ungradable)
-    if scores:
-        of = max(result.verdict.max_score for result in marked)
-        table = Table("points", "students", "", title="Marks by machine")
-        for points in sorted(set(scores), reverse=True):
-            table.add_row(
-                f"{points:g} of {of:g}", str(scores.count(points)), "█" * round(40 * scores.count(points) / len(scores))
-            )
-        out.print(table)
-    for result in ungradable:
-        out.print(f"[yellow]{escape(result.student)} could not be marked:[/] {escape(result.verdict.message)}", soft_wrap=True)
-    known = sum(result.known for result in marked)
-    out.print(
-        f"{len(marked)} submissions in {seconds:.0f} s"
-        + (f", {known} of them known from before" if known else "")
-        + f"; {len(ungradable) or 'none'} for a person to look at. Written answers: formgrader."
-    )
+class Tally:
+    """How a class did, and who waits for a person: what is kept of it does not grow with the class."""
+
+    def __init__(self):
+        self.marked, self.known, self.of = 0, 0, 0.0
+        self.scores, self.ungradable = collections.Counter(), []
+
+    def add(self, result):
+        self.marked, self.known = self.marked + 1, self.known + result.known
+        if result.verdict.status == "ungradable":
+            self.ungradable.append((result.student, result.verdict.message))
+        else:
+            self.scores[result.verdict.score] += 1
+            self.of = max(self.of, result.verdict.max_score)
+
+    def show(self, seconds):
+        """Prints it."""
+        if self.scores:
+            table, count = Table("points", "students", "", title="Marks by machine"), self.scores.total()
+            for points, students in sorted(self.scores.items(), reverse=True):
+                table.add_row(f"{points:g} of {self.of:g}", str(students), "█" * round(40 * students / count))
+            out.print(table)
+        for student, message in self.ungradable:
+            out.print(f"[yellow]{escape(student)} could not be marked:[/] {escape(message)}", soft_wrap=True)
+        out.print(
+            f"{self.marked} submissions in {seconds:.0f} s"
+            + (f", {self.known} of them known from before" if self.known else "")
+            + f"; {len(self.ungradable) or 'none'} for a person to look at. Written answers: formgrader."
+        )
 
 
 def show(path, verdict):

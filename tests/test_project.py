@@ -8,6 +8,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -363,3 +364,21 @@ def test_no_file_names_a_path_of_somebodys_machine():
         if name != "tests/test_project.py":
             assert str(ROOT) not in text, f"{name} names this checkout's own path"
             assert not (match := re.search(PATHS, text)), f"{name}: {match[0]}"
+
+
+@needs_sandbox
+def test_the_benchmark_of_marking_still_runs(tmp_path):
+    code = f"""
+        import pathlib, sys
+        sys.path.insert(0, "benchmarks")
+        import grading
+        maker = grading.Maker(pathlib.Path({str(tmp_path)!r}))
+        marked = maker.run("grade 1", 2, ["autograder", "grade", "--workers", "1"])
+        print(grading.report([marked, grading.floor(list(maker.raws(2)))], []))
+    """
+    done = run(sys.executable, "-c", textwrap.dedent(code))
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"^\| grade 1 \| 2 \| [\d.]+ \| [\d.]+ \| [\d,]+ \| [\d,]+ \| [\d,]+ \| 1\.0 \| [\d.]+ \|$", done.stdout, re.MULTILINE
+    )
+    assert re.search(r"^\| floor \| [12] \|", done.stdout, re.MULTILINE)
