@@ -201,8 +201,10 @@ class Tally:
         self.scores, self.ungradable = collections.Counter(), []
 
     def add(self, result):
+        from autograder.grading.verdict import UNGRADABLE
+
         self.marked, self.known = self.marked + 1, self.known + result.known
-        if result.verdict.status == "ungradable":
+        if result.verdict.status == UNGRADABLE:
             self.ungradable.append((result.student, result.verdict.message))
         else:
             self.scores[result.verdict.score] += 1
