@@ -105,8 +105,8 @@ def result_of(future, assignment):
         return results.pack(Graded(Verdict(UNGRADABLE, message=message), None))
     if fingerprint != results.fingerprint(assignment.name):
         raise GraderError(
-            "A worker of the cluster marks with another version of this package or of a library than this machine has: "
-            "install the same versions there and here."
+            "What marks is another version of this package or of a library than what records: install the same versions on the "
+            "workers of a cluster and here; if something was installed during the run, start it again."
         )
     return packed
 
