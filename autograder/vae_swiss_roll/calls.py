@@ -7,13 +7,14 @@
         tensors: mu, logvar (batch, latent); optionally weights (batch, latent)
         returns: value, (repeat, ...) if repeat > 1; tail (3, 2), what each generator gives next; with weights: grad_mu,
             grad_logvar of sum(weights * z)
-        or tensors: mu, logvar (cases, batch, latent), for one call after the other, each on a fresh instance, seeded first
-        returns: value (cases, ...)
     {"op": "gpu", "device": "cuda"}
         returns nothing: whether the GPU works at all
     {"op": "loss", "seed": int, "beta": float, "gradients": bool, "repeat": int, "device": ...}
-        tensors: x, recon_x (batch, width), mu, logvar (batch, latent), or (cases, batch, latent) for one call after the other
-        returns: value, as above, or (cases, ...); with gradients: grad_mu, grad_logvar, grad_recon_x
+        tensors: x, recon_x (batch, width), mu, logvar (batch, latent)
+        returns: value, as above; with gradients: grad_mu, grad_logvar, grad_recon_x
+
+Where mu and logvar are (cases, batch, latent), either is called for one case after the other, each as if it were the only one,
+and returns value (cases, ...).
 
 Both replies name under "changed" those of mu and logvar that the function changed in place, and say under "seed_kept" or
 "backward" whether it seeded a generator or ran a backward pass.
@@ -23,6 +24,7 @@ right answer is: the stand-in model below returns what it is told, and judging i
 """
 
 import contextlib
+import functools
 import linecache
 import random
 import sys
@@ -55,6 +57,8 @@ def answer(header, tensors, namespace):
     """(reply header, reply tensors) for one call; whatever the student's code raises becomes part of the reply."""
     changed = reset_globals()
     operation = {"reparameterize": reparameterize, "loss": loss, "gpu": gpu}[header["op"]]
+    if "mu" in tensors and tensors["mu"].dim() == 3:
+        operation = functools.partial(each_case, operation)
     with silence():
         try:
             reply, returned = operation(header, tensors, namespace)
@@ -173,9 +177,18 @@ class CudaIsCpu(TorchFunctionMode):
 # --- the operations --------------------------------------------------------------------------------------------------
 
 
+def each_case(operation, header, tensors, namespace):
+    """The replies to one call after the other, as one; that of the first that is no tensor, if there is one."""
+    values = []
+    for mu, logvar in zip(tensors["mu"], tensors["logvar"], strict=True):
+        reply, returned = operation(header, {**tensors, "mu": mu, "logvar": logvar}, namespace)
+        if "value" not in returned:
+            return reply, returned
+        values.append(returned["value"])
+    return reply, {"value": values[0] if _len(values) == 1 else _stack(values)}
+
+
 def reparameterize(header, tensors, namespace):
-    if tensors["mu"].dim() == 3:
-        return each_case(header, tensors, namespace)
     if not (header["same_instance"] and _kept):
         _kept[:] = [new_model(namespace, header["latent_dim"])]
     model = _kept[0]
@@ -208,17 +221,6 @@ def reparameterize(header, tensors, namespace):
     return reply, returned
 
 
-def each_case(header, tensors, namespace):
-    """The replies to one call after the other, as one; that of the first that is no tensor, if there is one."""
-    values = []
-    for mu, logvar in zip(tensors["mu"], tensors["logvar"], strict=True):
-        reply, returned = reparameterize(header, {"mu": mu, "logvar": logvar}, namespace)
-        if "value" not in returned:
-            return reply, returned
-        values.append(returned["value"])
-    return reply, {"value": values[0] if _len(values) == 1 else _stack(values)}
-
-
 def loss(header, tensors, namespace):
     function = lookup(namespace, "compute_vae_loss")
     if header["device"] == "pretend":
@@ -227,23 +229,19 @@ def loss(header, tensors, namespace):
             seed_everything(header["seed"], header["device"])
             return {"returned": describe(function(model, pretend(tensors["x"]), header["beta"]))[0]}, {}
     here = {name: tensors[name].to(header["device"]) for name in ("x", "recon_x", "mu", "logvar")}
-    several = here["mu"].dim() == 3
-    values, handed_out, backward = [], [], False
-    for mu, logvar in zip(here["mu"], here["logvar"], strict=True) if several else [(here["mu"], here["logvar"])]:
-        model = StandIn(here["x"], *(nn.Parameter(part) for part in (here["recon_x"], mu, logvar)))
-        seed_everything(header["seed"], header["device"])
-        for _ in _range(header["repeat"]):
-            result = function(model, here["x"].clone(), header["beta"])
-            description, value = describe(result)
-            if value is None:
-                return {"returned": description}, {}
-            values.append(value)
-        handed_out += model.handed_out
-        backward = backward or model.mu.grad is not None
-    returned = {"value": values[0] if _len(values) == 1 else _stack(values)}
+    model = StandIn(here["x"], *(nn.Parameter(here[name]) for name in ("recon_x", "mu", "logvar")))
+    seed_everything(header["seed"], header["device"])
+    values = []
+    for _ in _range(header["repeat"]):
+        result = function(model, here["x"].clone(), header["beta"])
+        description, value = describe(result)
+        if value is None:
+            return {"returned": description}, {}
+        values.append(value)
+    returned = {"value": values[0] if header["repeat"] == 1 else _stack(values)}
     if header["gradients"] and value.dim() == 0:
         returned |= gradients(result, model.mu, model.logvar, torch.ones_like(result), model.recon_x)
-    return {"returned": description, "changed": changed(handed_out), "backward": backward}, returned
+    return {"returned": description, "changed": changed(model.handed_out), "backward": model.mu.grad is not None}, returned
 
 
 def gpu(header, tensors, namespace):

@@ -93,13 +93,12 @@ class Student:
         tensors = {"mu": mu, "logvar": logvar}
         if weights is not None:
             tensors["weights"] = weights
-        return self._ask(header, tensors, repeat * (len(mu) if mu.dim() == 3 else 1))
+        return self._ask(header, tensors)
 
     def zs(self, cases, seed):
         """The values of calls with several (mu, logvar) and the same noise, float64, (n, *mu.shape)."""
         parts = []
-        for start in range(0, len(cases), CASES):
-            mu, logvar = (torch.stack(part) for part in zip(*cases[start : start + CASES], strict=True))
+        for mu, logvar in stacked(cases):
             parts.append(self.value(self.reparameterize(mu, logvar, seed), mu.shape).reshape(mu.shape))
         return torch.cat(parts)
 
@@ -129,8 +128,7 @@ class Student:
         With mu and logvar of shape (cases, batch, latent) it is called for one case after the other.
         """
         header = {"op": "loss", "seed": seed, "beta": beta, "gradients": gradients, "repeat": repeat, "device": device}
-        calls = repeat * (len(mu) if mu.dim() == 3 else 1)
-        returned = self._ask(header, {"x": x, "recon_x": recon_x, "mu": mu, "logvar": logvar}, calls)
+        returned = self._ask(header, {"x": x, "recon_x": recon_x, "mu": mu, "logvar": logvar})
         if not returned.is_tensor or returned.shape != ():
             raise NotEarned(
                 f"`compute_vae_loss` returned {describe(returned)}, and training needs one number: return the scalar tensor "
@@ -145,8 +143,7 @@ class Student:
     def loss_values(self, x, recon_x, cases, beta):
         """The losses for several (mu, logvar), as Python floats; NotEarned when one is not finite."""
         found = []
-        for start in range(0, len(cases), CASES):
-            mu, logvar = (torch.stack(parts) for parts in zip(*cases[start : start + CASES], strict=True))
+        for mu, logvar in stacked(cases):
             found += self.finite(self.loss(x, recon_x, mu, logvar, beta)).reshape(-1).tolist()
         return found
 
@@ -192,17 +189,17 @@ class Student:
             value = value.transpose(-1, -2)
         return value.reshape(shape)
 
-    def _ask(self, header, tensors, repeat=1):
+    def _ask(self, header, tensors):
         header = {**header, "seed": header["seed"] + self._seed}
         asked = self.record.call(header, tensors)
         try:
-            asked.returned = self._answer(header, tensors, repeat)
+            asked.returned = self._answer(header, tensors)
         except SubmissionError as error:
             asked.error = error
             raise
         return asked.returned
 
-    def _answer(self, header, tensors, repeat):
+    def _answer(self, header, tensors):
         # safetensors refuses tensors that share memory, as mu and logvar do when a check passes the same one twice
         reply, returned = self._call(header, {name: tensor.clone() for name, tensor in tensors.items()})
         changed = reply.get("globals", [])
@@ -210,7 +207,14 @@ class Student:
             self.changed_globals |= {name for name in changed if name in GLOBALS}
         if "raised" in reply:
             raise raised(reply["raised"])
-        return read(reply, returned, repeat)
+        cases = len(tensors["mu"]) if tensors["mu"].dim() == 3 else 1
+        return read(reply, returned, header["repeat"] * cases)
+
+
+def stacked(cases):
+    """(mu, logvar), both (up to CASES, batch, latent), for a list of (mu, logvar)."""
+    for start in range(0, len(cases), CASES):
+        yield (torch.stack(parts) for parts in zip(*cases[start : start + CASES], strict=True))
 
 
 GLOBALS = {
