@@ -82,9 +82,10 @@ class Processes:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _pool(self):
-        twin = self._zygote.twin() if self._zygote else None
-        pool = concurrent.futures.ProcessPoolExecutor(1, self._context, start_process, (self._calls, twin))
-        self._pids[pool] = pool.submit(os.getpid)
+        # The process has its own copy of the socket once it is started; a twin ends when the last one is closed.
+        with self._zygote.twin() if self._zygote else contextlib.nullcontext() as twin:
+            pool = concurrent.futures.ProcessPoolExecutor(1, self._context, start_process, (self._calls, twin))
+            self._pids[pool] = pool.submit(os.getpid)
         return pool
 
     def submit(self, raw, name, settings):
