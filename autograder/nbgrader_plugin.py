@@ -19,10 +19,12 @@ import pathlib
 import re
 
 from nbconvert.exporters import NotebookExporter
+from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, Execute, NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Dict, Unicode
 
+import autograder.quick  # noqa: F401
 from autograder import assignment as assignments
 from autograder import pages
 from autograder.errors import CourseError, Ungradable
@@ -68,22 +70,30 @@ class SubmissionExporter(NotebookExporter):
         raw = path.read_bytes()
         found = self._found.setdefault(which, {"root": self.parent.coursedir.root, "raw": raw, "ungradable": None})
         try:
-            nb, _ = notebooks.repair(notebooks.read(raw), assignment.master)
+            nb = notebooks.read(raw)
+            notebooks.repair(nb, assignment.master)
         except Ungradable as error:
             found["ungradable"] = str(error)
             nb = placeholder(assignment, str(error))
         modified = datetime.datetime.fromtimestamp(path.stat().st_mtime)
         metadata = {"name": path.stem, "path": str(path.parent), "modified_date": f"{modified:%B %-d, %Y}"}
-        return self.from_notebook_node(nb, {**resources, "autograder": found, "metadata": metadata}, **kwargs)
+        return self.from_notebook_node(Unshared(nb), {**resources, "autograder": found, "metadata": metadata}, **kwargs)
+
+
+class Unshared(NotebookNode):
+    """A notebook that nobody else holds; nbconvert and nbformat copy one four times on its way to a file."""
+
+    def __deepcopy__(self, memo):
+        return self
 
 
 def placeholder(assignment, message):
     """The notebook that stands for a file nobody can read, so that a person finds it in formgrader."""
     empty = notebooks.read(b'{"cells": [], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}')
     empty.cells = [notebooks.blank(cell) for cell in assignment.master.cells if notebooks.grade_id_of(cell)]
-    nb, _ = notebooks.repair(empty, assignment.master)
-    nb.cells.insert(0, new_markdown_cell(f"**This submission could not be marked.** {message}"))
-    return nb
+    notebooks.repair(empty, assignment.master)
+    empty.cells.insert(0, new_markdown_cell(f"**This submission could not be marked.** {message}"))
+    return empty
 
 
 class KeepOutputs(ClearOutput):

@@ -20,7 +20,7 @@ import threading
 from concurrent.futures.process import BrokenProcessPool
 
 import autograder.quick  # noqa: F401 (first, before what it makes quick)
-from autograder.errors import AutograderError, CourseError
+from autograder.errors import AutograderError, CourseError, GraderError
 from autograder.sandbox.warm import Zygote
 
 ATTEMPTS = 2
@@ -79,7 +79,7 @@ class Processes:
                 os.kill(pid.result(), signal.SIGKILL)
         self._threads.shutdown(cancel_futures=True)
         for pool in self._pids:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # and waits: a pool that is still closing when Python ends prints a traceback
 
     def _pool(self):
         # The process has its own copy of the socket once it is started; a twin ends when the last one is closed.
@@ -95,6 +95,7 @@ class Processes:
         pool = self._free.get()
         try:
             for _ in range(ATTEMPTS):
+                self._wait_until_started(pool)
                 try:
                     return pool.submit(mark, raw, name, settings).result()
                 except BrokenProcessPool:
@@ -105,6 +106,14 @@ class Processes:
             raise Killed("Marking this submission ended the grader's own process twice.")
         finally:
             self._free.put(pool)
+
+    def _wait_until_started(self, pool):
+        try:
+            self._pids[pool].result()
+        except BrokenProcessPool as error:
+            if self._closing:
+                raise
+            raise GraderError("A process that marks ended before there was anything to mark; it says above why.") from error
 
 
 def start_process(calls=None, twin=None):

@@ -1,7 +1,6 @@
 """A course folder and the nbgrader commands on it, through nbgrader's own API."""
 
 import contextlib
-import functools
 import logging
 import os
 import pathlib
@@ -9,8 +8,7 @@ import re
 import sys
 import warnings
 
-import nbgrader.api
-import sqlalchemy
+from nbgrader.api import Gradebook
 from nbgrader.apps.api import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.exc import SAWarning
@@ -41,7 +39,7 @@ class Course:
         self.coursedir = CourseDirectory(config=config)
         self.coursedir.log.setLevel(logging.ERROR)
         self.api = NbGraderAPI(self.coursedir, config=config)
-        self._marking, self._engine = GradeOutside(config=config), OneEngine()
+        self._marking, self._connection = GradeOutside(config=config), OneConnection()
 
     def settings(self):
         """`Settings` for marking, as `nbgrader autograde` reads them."""
@@ -62,7 +60,7 @@ class Course:
 
     def autograde(self, name, student):
         """Runs `nbgrader autograde` for one student."""
-        with self._engine:
+        with self._connection:
             self._run("autograde", name, student, force=True)
 
     def generate_feedback(self, name, student):
@@ -87,27 +85,30 @@ def quiet():
         yield
 
 
-class OneEngine:
-    """`with engine:` nbgrader's database code uses one engine, and looks once whether all tables are there.
+class OneConnection:
+    """`with connection:` nbgrader's gradebook stays connected when it is closed, and is looked over once.
 
-    For each submission it opens the gradebook nine times, each time with a new engine, which compiles every statement anew, and
-    looks for every table: together half of what recording takes. Closing the gradebook closes this one's connections, too.
+    For each submission nbgrader opens the gradebook nine times. Each time it makes a new engine, which connects and compiles
+    every statement anew, looks for every table, and looks for the course: together half of what recording takes.
     """
 
     def __init__(self):
-        self._replaced = (
-            (nbgrader.api, "create_engine", functools.cache(sqlalchemy.create_engine)),
-            (nbgrader.api.Base.metadata, "create_all", functools.cache(nbgrader.api.Base.metadata.create_all)),
-        )
+        self._opened = {}  # what it was opened with → what it consists of
 
     def __enter__(self):
-        self._before = [(module, name, getattr(module, name)) for module, name, _ in self._replaced]
-        for module, name, ours in self._replaced:
-            setattr(module, name, ours)
+        self._theirs = Gradebook.__init__, Gradebook.close
+
+        def open_once(gradebook, *args, **kwargs):
+            with_what = (*args, *kwargs.items())
+            if with_what not in self._opened:
+                self._theirs[0](gradebook, *args, **kwargs)
+                self._opened[with_what] = dict(vars(gradebook))
+            vars(gradebook).update(self._opened[with_what])
+
+        Gradebook.__init__, Gradebook.close = open_once, lambda gradebook: gradebook.db.remove()
 
     def __exit__(self, *exc):
-        for module, name, theirs in self._before:
-            setattr(module, name, theirs)
+        Gradebook.__init__, Gradebook.close = self._theirs
 
 
 @contextlib.contextmanager

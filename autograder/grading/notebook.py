@@ -98,12 +98,12 @@ def attached(attachments):
 
 
 def repair(nb, master):
-    """(notebook, notes): a copy of `nb` in which every nbgrader cell of `master` stands once, as the master has it.
+    """Changes `nb` so that every nbgrader cell of `master` stands in it once, as the master has it. → notes
 
     Raises:
         Ungradable: not one of the assignment's cells can be found.
     """
-    nb, notes = copy.deepcopy(nb), []
+    notes = []
     wanted = {cell.metadata.nbgrader.grade_id: cell for cell in master.cells if "nbgrader" in cell.metadata}
     found = find(nb, wanted, notes)
     if not found:
@@ -122,7 +122,7 @@ def repair(nb, master):
         previous = found[grade_id]
     unique_ids(nb.cells)
     nb.metadata = copy.deepcopy(master.metadata)
-    return nb, notes
+    return notes
 
 
 def find(nb, wanted, notes):

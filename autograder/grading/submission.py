@@ -35,7 +35,8 @@ def grade(raw, assignment, settings=None, evidence=False):
     """
     started = time.monotonic()
     try:
-        nb, notes = notebooks.repair(notebooks.read(raw), assignment.master)
+        nb = notebooks.read(raw)
+        notes = notebooks.repair(nb, assignment.master)
     except Ungradable as error:
         return Graded(Verdict(UNGRADABLE, message=str(error), seconds=time.monotonic() - started), None)
     settings = settings or Settings()
