@@ -49,7 +49,7 @@ _set_device, _get_device = torch.set_default_device, torch.get_default_device
 _grad, _stack = torch.autograd.grad, torch.stack
 _isinstance, _type, _str, _len, _list, _range = isinstance, type, str, len, list, range
 _getline = linecache.getline
-THREADS = torch.get_num_threads()
+THREADS, GPU = torch.get_num_threads(), torch.cuda.is_available()
 _kept = []  # the instance of the last call
 
 
@@ -198,7 +198,8 @@ def reparameterize(header, tensors, namespace):
             pretend_parameters(model)
             seed_everything(header["seed"], header["device"])
             return {"returned": describe(model.reparameterize(pretend(tensors["mu"]), pretend(tensors["logvar"])))[0]}, {}
-    model.to(header["device"])
+    if GPU:  # without one there is nowhere else that it could be
+        model.to(header["device"])
     leaf_mu, leaf_logvar = (tensors[name].to(header["device"]).requires_grad_() for name in ("mu", "logvar"))
     seed_everything(header["seed"], header["device"])
     values = []
@@ -472,7 +473,7 @@ def describe_error(error):
     }
 
 
-if not torch.cuda.is_available():  # with a GPU nothing is pretended, and fake tensors would initialise CUDA before a fork
+if not GPU:  # with one nothing is pretended, and fake tensors would initialise CUDA before a fork
     warm_up()
     # Each seed would be kept, with a stack trace, for a device that is not there: 3 ms for every torch.manual_seed.
     for absent in (torch.cuda, torch.xpu, getattr(torch, "mtia", None)):
