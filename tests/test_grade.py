@@ -109,7 +109,7 @@ def serial(new_class):
     return rows(sqlite(root)), told(root)
 
 
-def grade(root, *options):
+def grade(root, *options, **environment):
     """`autograder grade` in the course folder, started."""
     return subprocess.Popen(
         [COMMAND, "grade", *options],
@@ -118,6 +118,7 @@ def grade(root, *options):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        env={**os.environ, **environment},
     )
 
 
@@ -236,6 +237,17 @@ def test_a_killed_grader_costs_nothing_but_a_second_attempt(submissions, assignm
         others = [executor.submit(submissions[name], NAME, settings) for name in ("ann", "ben")]
         scores = [results.unpack(future.result()[1]).verdict.score for future in (slow, *others)]
     assert scores == [3, 8, 7]
+
+
+@pytest.mark.parametrize("broken", ["raise ImportError('libtorch_cpu.so cannot be opened')", "import os; os._exit(1)"])
+def test_graders_that_do_not_start_are_no_submissions_failure(broken, new_class, tmp_path):
+    root = new_class()
+    (tmp_path / "torch.py").write_text(broken)
+    running = grade(root, "--workers", "2", PYTHONPATH=str(tmp_path))
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert "The grader failed; nobody was marked. The processes that mark do not start" in " ".join(said.split())
+    assert not [*root.glob("autograded/*/*/*.ipynb"), *root.rglob("*.json.gz")]
 
 
 def test_a_submission_that_ends_its_grader_twice_is_reported_and_waits_for_a_person(new_class, assignment):

@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -299,6 +300,29 @@ def test_a_warm_worker_has_imported_what_the_lesson_needs_before_it_was_forked(c
     reply, _ = worker.channel.call({"code": code}, {}, 10, "the code")
     worker.kill()
     assert reply["result"] == []
+
+
+def test_what_right_answers_do_with_pretended_tensors_was_found_out_before_the_fork(assignment, release):
+    """Anew for each submission it would take a tenth of the marking time."""
+    code = f"""
+        import nbformat, torch
+        from torch._subclasses.fake_tensor import FakeTensorMode
+        from autograder import assignment as assignments
+        from autograder.grading.judge import judge
+        from autograder.vae_swiss_roll import calls
+        assignment, namespace = assignments.load({assignment.name!r}), {{"__name__": "__main__"}}
+        for grade_id in ("vae_model", "vae_loss"):
+            cell = next(c for c in assignment.master.cells if c.metadata.get("nbgrader", {{}}).get("grade_id") == grade_id)
+            exec("import torch; from torch import nn\\n" + cell.source, namespace)
+        before, asked = FakeTensorMode.cache_info(), []
+        student = assignment.student(lambda h, t: asked.append(h["device"]) or calls.answer(h, t, namespace))
+        checks = judge(assignment, student, "")
+        after = FakeTensorMode.cache_info()
+        print(asked.count("pretend"), sum(check.points for check in checks))
+        print(after.misses - before.misses, after.hits > before.hits)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.stdout == "2 8.0\n0 True\n", done.stderr
 
 
 def test_a_sandbox_ends_with_its_grader_even_if_it_was_not_told(calls):

@@ -24,6 +24,7 @@ from autograder.errors import AutograderError, CourseError, GraderError
 from autograder.sandbox.warm import Zygote
 
 ATTEMPTS = 2
+DO_NOT_START = "The processes that mark do not start; what they say stands above. `autograder doctor` looks for the reason."
 # Imported once, for all processes that are forked from there.
 PRELOADED = ("__main__", "autograder.grading.results", "autograder.grading.submission")
 
@@ -85,7 +86,10 @@ class Processes:
         # The process has its own copy of the socket once it is started; a twin ends when the last one is closed.
         with self._zygote.twin() if self._zygote else contextlib.nullcontext() as twin:
             pool = concurrent.futures.ProcessPoolExecutor(1, self._context, start_process, (self._calls, twin))
-            self._pids[pool] = pool.submit(os.getpid)
+            try:
+                self._pids[pool] = pool.submit(os.getpid)
+            except (EOFError, OSError) as error:
+                raise GraderError(DO_NOT_START) from error
         return pool
 
     def submit(self, raw, name, settings):
@@ -113,7 +117,7 @@ class Processes:
         except BrokenProcessPool as error:
             if self._closing:
                 raise
-            raise GraderError("A process that marks ended before there was anything to mark; it says above why.") from error
+            raise GraderError(DO_NOT_START) from error
 
 
 def start_process(calls=None, twin=None):

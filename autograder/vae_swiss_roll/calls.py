@@ -404,24 +404,49 @@ class GeneratorsHaveDevices(TorchFunctionMode):
 
 
 class Rehearsal(nn.Module):
-    """Stands for a student's model."""
+    """Stands for a student's model, with the layers of the lesson's."""
 
     def __init__(self, latent_dim, hidden_dim):
         super().__init__()
-        self.layer = nn.Linear(latent_dim, hidden_dim)
+        self.encoder, self.decoder = self.three_layers(2, hidden_dim), self.three_layers(latent_dim, hidden_dim)
+        self.ends = nn.ModuleList(nn.Linear(hidden_dim, n) for n in (latent_dim, latent_dim, 2))
+
+    @staticmethod
+    def three_layers(given, hidden_dim):
+        return nn.Sequential(nn.Linear(given, hidden_dim), *(nn.Linear(hidden_dim, hidden_dim) for _ in range(2)))
 
     def reparameterize(self, mu, logvar):
-        return mu + torch.exp(logvar) * torch.randn_like(mu)
+        """All that elementary operations make of mu, and of one of logvar; a number of no meaning."""
+        return sum(operation(mu) for operation in ELEMENTARY) + logvar
+
+
+ELEMENTARY = [
+    torch.exp, torch.sqrt, torch.square, torch.abs, torch.neg, torch.randn_like, torch.zeros_like, torch.ones_like,
+    lambda t: 0.5 * t, lambda t: -0.5 * t, lambda t: t / 2, lambda t: 2 * t, lambda t: t**2, lambda t: t**0.5,
+    lambda t: 1 + t, lambda t: 1 - t, lambda t: t - 1, lambda t: t + t, lambda t: t - t, lambda t: t * t, lambda t: t / t,
+    lambda t: torch.randn(t.shape, device=t.device), lambda t: torch.randn(t.shape, device=t.device, dtype=t.dtype),
+    lambda t: torch.normal(0.0, 1.0, t.shape, device=t.device), lambda t: torch.empty_like(t).normal_(),
+    torch.sum, torch.mean, lambda t: t.sum(dim=-1, keepdim=True), lambda t: t.mean(dim=-1, keepdim=True),
+]  # fmt: skip
+
+
+def rehearsed_loss(model, x, beta):
+    """As `Rehearsal.reparameterize`, of all that the model answers and of one number."""
+    answers = [x - answer if answer.shape == x.shape else answer for answer in model(x)]
+    return sum(operation(value).mean() for value in (*answers, answers[0].mean()) for operation in ELEMENTARY[:-2]) * beta
 
 
 def warm_up():
-    """What the first calls import and set up (half of torch, for fake tensors) is done once, before student code."""
-    one = torch.ones(2, 2)
-    namespace = {"VAE": Rehearsal, "compute_vae_loss": lambda model, x, beta: sum(map(torch.sum, model(x)))}
-    common = {"seed": 0, "latent_dim": 2, "repeat": 1, "training": True, "same_instance": False, "beta": 1.0, "gradients": True}
+    """What the first calls import and set up (half of torch, for fake tensors) is done once, before student code.
+
+    What is found out about an operation on fake tensors is kept, for each shape of theirs: those here are the checks'.
+    """
+    namespace = {"VAE": Rehearsal, "compute_vae_loss": rehearsed_loss}
+    common = {"seed": 0, "latent_dim": 2, "repeat": 1, "training": True, "same_instance": False, "beta": 0.5, "gradients": True}
     for device in ("cpu", "pretend"):
-        for op in ("reparameterize", "loss"):
-            tensors = {name: one.clone() for name in ("x", "recon_x", "mu", "logvar", "weights")}
+        for op, shape in (("reparameterize", (37, 2)), ("loss", (5, 3))):
+            latents, points = torch.ones(shape), torch.ones(shape[0], 2)
+            tensors = {"mu": latents, "logvar": latents + 1, "weights": latents + 2, "x": points, "recon_x": points + 1}
             answer({**common, "op": op, "device": device}, tensors, namespace)
     _kept.clear()
 
