@@ -13,6 +13,7 @@ import time
 import nbformat
 import psutil
 import pytest
+import sqlalchemy
 from nbgrader.api import Gradebook
 
 from autograder.course.batch import grade_class
@@ -197,8 +198,13 @@ def wait_until(what, seconds=120):
 
 def graders():
     """The processes that mark for this one."""
-    servers = [child for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline())]
-    return [process for server in servers for process in server.children()]
+    servers = [child for child in alive(psutil.Process()) if "forkserver" in " ".join(child.cmdline())]
+    return [process for server in servers for process in alive(server)]
+
+
+def alive(process):
+    """Its children, without those that have ended and whose end nobody has asked for yet."""
+    return [child for child in process.children() if child.status() != psutil.STATUS_ZOMBIE]
 
 
 def busy(process):
@@ -237,6 +243,39 @@ def test_a_killed_grader_costs_nothing_but_a_second_attempt(submissions, assignm
         others = [executor.submit(submissions[name], NAME, settings) for name in ("ann", "ben")]
         scores = [results.unpack(future.result()[1]).verdict.score for future in (slow, *others)]
     assert scores == [3, 8, 7]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_graders_that_use_all_cores_keep_to_one_each_with_all_that_they_start(submissions, assignment):
+    cores = sorted(os.sched_getaffinity(0))
+    with Processes(assignment) as executor:
+        for _ in cores:
+            executor.submit(submissions["cem"], NAME, Settings())
+        wait_until(lambda: sum(map(busy, graders())) == len(cores))
+        assert sorted(grader.cpu_affinity() for grader in graders()) == [[core] for core in cores]
+        for grader in graders():
+            assert [child for child in grader.children(recursive=True) if child.cpu_affinity() != grader.cpu_affinity()] == []
+        zygote = psutil.Process(executor._zygote.process.pid)
+        wait_until(lambda: sorted(twin.cpu_affinity() for twin in zygote.children()) == [[core] for core in cores])
+    with Processes(assignment, len(cores) + 1) as executor:
+        executor.submit(submissions["ann"], NAME, Settings()).result()
+        assert [grader.cpu_affinity() for grader in graders()] == [cores] * (len(cores) + 1)
+
+
+def test_a_class_is_recorded_through_lasting_connections(new_class, serial):
+    root, made = new_class(), []
+    listen = (sqlalchemy.engine.Engine, "connect", lambda *_: made.append(1))
+    sqlalchemy.event.listen(*listen)
+    try:
+        course = Course(root)
+        for student in ("ann", "ben"):
+            course.autograde(NAME, student)
+    finally:
+        sqlalchemy.event.remove(*listen)
+    assert 1 <= len(made) <= 2  # nbgrader names the course in some places
+    assert {student: row for student, row in rows(sqlite(root)).items() if student in ("ann", "ben")} == {
+        student: serial[0][student] for student in ("ann", "ben")
+    }
 
 
 @pytest.mark.parametrize("broken", ["raise ImportError('libtorch_cpu.so cannot be opened')", "import os; os._exit(1)"])

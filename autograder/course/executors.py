@@ -50,44 +50,47 @@ LOCK = threading.Lock()
 class Processes:
     """Processes of this machine. Each has a pool of its own, so that the end of one is known to be one submission's.
 
+    Where they use all cores, each keeps to one, with all that it starts: a submission and its grader talk to each other too
+    quickly for the scheduler to spread them well (a twentieth of the time), and one that starts much slows down no other.
+
     Args:
         assignment: the `Assignment` that is marked.
         workers: number of processes; one per core by default.
     """
 
     def __init__(self, assignment, workers=None):
-        self._workers = workers or os.cpu_count()
+        self._workers = workers or len(own_cores())
         self.slots = 2 * self._workers  # none waits until the driver has recorded another one's result
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__, *PRELOADED, f"autograder.{assignment.name}.student"])
         self._calls, self._zygote = str(assignment.calls), None
         self._threads = concurrent.futures.ThreadPoolExecutor(self._workers)
-        self._free, self._pids, self._closing = queue.SimpleQueue(), {}, False
+        self._free, self._started, self._closing = queue.SimpleQueue(), {}, False
 
     def __enter__(self):
         """Starts them, and does not wait until they are ready."""
         if shutil.which("bwrap"):
             self._zygote = Zygote.start(self._calls)
-        for _ in range(self._workers):
-            self._free.put(self._pool())
+        for core in cores(self._workers):
+            self._free.put(self._pool(core))
         return self
 
     def __exit__(self, *exc):
         # Nobody waits for what is under way, which may take minutes, nor for processes that are done to put things away.
         self._closing = True
-        for pid in self._pids.values():
+        for pid, _ in self._started.values():
             with contextlib.suppress(ProcessLookupError, BrokenProcessPool):
                 os.kill(pid.result(), signal.SIGKILL)
         self._threads.shutdown(cancel_futures=True)
-        for pool in self._pids:
+        for pool in self._started:
             pool.shutdown(cancel_futures=True)  # and waits: a pool that is still closing when Python ends prints a traceback
 
-    def _pool(self):
+    def _pool(self, core):
         # The process has its own copy of the socket once it is started; a twin ends when the last one is closed.
-        with self._zygote.twin() if self._zygote else contextlib.nullcontext() as twin:
-            pool = concurrent.futures.ProcessPoolExecutor(1, self._context, start_process, (self._calls, twin))
+        with self._zygote.twin(core) if self._zygote else contextlib.nullcontext() as twin:
+            pool = concurrent.futures.ProcessPoolExecutor(1, self._context, start_process, (self._calls, twin, core))
             try:
-                self._pids[pool] = pool.submit(os.getpid)
+                self._started[pool] = pool.submit(os.getpid), core
             except (EOFError, OSError) as error:
                 raise GraderError(DO_NOT_START) from error
         return pool
@@ -105,25 +108,37 @@ class Processes:
                 except BrokenProcessPool:
                     if self._closing:
                         raise
-                    del self._pids[pool]
-                    pool = self._pool()
+                    pool = self._pool(self._started.pop(pool)[1])
             raise Killed("Marking this submission ended the grader's own process twice.")
         finally:
             self._free.put(pool)
 
     def _wait_until_started(self, pool):
         try:
-            self._pids[pool].result()
+            self._started[pool][0].result()
         except BrokenProcessPool as error:
             if self._closing:
                 raise
             raise GraderError(DO_NOT_START) from error
 
 
-def start_process(calls=None, twin=None):
+def own_cores():
+    """Those that this process may use, which a batch system or a container may make fewer than there are."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count()))
+
+
+def cores(workers):
+    """The core that each of the workers keeps to, or None for each."""
+    own = own_cores()
+    return own if workers == len(own) > 1 and hasattr(os, "sched_setaffinity") else [None] * workers
+
+
+def start_process(calls=None, twin=None, core=None):
     """In a new process of this machine, with a warm process of its own at the other end of `twin`, a control socket."""
     import torch
 
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     gc.freeze()  # what was imported is not looked at again
     if twin is not None:
         Zygote.adopt(calls, twin)

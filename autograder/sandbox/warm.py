@@ -83,11 +83,15 @@ class Zygote:
         weakref.finalize(zygote, shutil.rmtree, folder, ignore_errors=True)
         return zygote
 
-    def twin(self):
-        """The control socket of another warm process, a fork of this one: one for each slot, and one import for all."""
+    def twin(self, core=None):
+        """The control socket of another warm process, a fork of this one: one for each slot, and one import for all.
+
+        Args:
+            core: the core that it is to keep to, with all its forks; None for any.
+        """
         ours, theirs = pair()
         with theirs, contextlib.suppress(OSError):  # whoever uses it will see that it has ended
-            socket.send_fds(self._control, [b'{"serve": true}'], [theirs.fileno()])
+            socket.send_fds(self._control, [json.dumps({"serve": core}).encode()], [theirs.fileno()])
         return ours
 
     def alive(self):

@@ -86,6 +86,8 @@ def serve(control, become):
         if "serve" in request:
             if os.fork() == 0:
                 control.close()
+                if request["serve"] is not None:
+                    os.sched_setaffinity(0, {request["serve"]})
                 return socket.socket(fileno=descriptors[0])
             os.close(descriptors[0])
             continue
