@@ -121,11 +121,7 @@ def lesson(assignment):
     """The names that the master's cells before the training define."""
     namespace = {"__name__": "lesson"}
     for c in assignment.master.cells:
-        if (
-            c.cell_type == "code"
-            and "display-only" not in c.metadata.get("tags", [])
-            and not c.metadata.get("nbgrader", {}).get("grade")
-        ):
+        if c.cell_type == "code" and not c.metadata.get("nbgrader", {}).get("grade"):
             tree = ast.parse(c.source)
             tree.body = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))]
             exec(compile(tree, c.id, "exec"), namespace)

@@ -1,6 +1,7 @@
 """Whole submissions through the real grader: what each deserves."""
 
 import base64
+import copy
 
 import nbformat
 import pytest
@@ -9,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_output
 from autograder.course.fill import cell, fill
 from autograder.errors import CourseError
 from autograder.grading.settings import Settings
-from autograder.grading.submission import grade
+from autograder.grading.submission import grade, to_run
 from autograder.grading.verdict import GRADED, UNGRADABLE
 from autograder.sandbox.limits import Limits
 from autograder.vae_swiss_roll.samples import RIGHT, loss, sampler
@@ -158,6 +159,23 @@ def test_a_submission_that_uses_up_all_its_time_is_graded_with_what_is_left(rele
     nb.cells.insert(0, nbformat.v4.new_code_cell("import time\ntime.sleep(60)"))
     found = grade(nbformat.writes(nb).encode(), assignment, Settings(limits=Limits(submission_seconds=3))).verdict
     assert (found.status, found.score, len(found.checks)) == (GRADED, 0, 9)
+
+
+def ran(nb, assignment):
+    return [cell.id for cell in to_run(nb, assignment)[0] if cell.cell_type == "code"]
+
+
+def test_what_only_shows_something_is_run_where_the_student_changed_or_uses_it(release, assignment):
+    nb = fill(release, RIGHT)
+    needed = ["set-up-code", "data-code", "vae-model", "vae-loss"]
+    assert ran(nb, assignment) == needed
+    changed = copy.deepcopy(nb)
+    next(c for c in changed.cells if c.id == "data-facts").source += "\nx = 1"
+    assert ran(changed, assignment) == [*needed[:2], "data-facts", *needed[2:]]
+    uses = copy.deepcopy(nb)
+    cell(uses, "vae_loss").source = f"plot_data(10)\n{RIGHT['vae_loss']}"
+    assert ran(uses, assignment) == [*needed[:1], "drawing-helpers-code", "data-code", "data-plot", *needed[2:]]
+    assert grade(nbformat.writes(uses).encode(), assignment).verdict.score == 8
 
 
 def test_all_cells_are_run_only_on_request_and_earn_nothing(release, assignment):

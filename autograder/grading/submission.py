@@ -5,6 +5,8 @@
 Everything that marks (nbgrader's command, the command line, a class) calls `grade`.
 """
 
+import re
+import symtable
 import time
 
 from nbformat.v4 import new_output
@@ -87,18 +89,37 @@ def to_run(nb, assignment):
 
     The marks depend on the code up to the last task: up to the last test cell, or solution of a task that somebody moved behind
     it. Not on the test cells, whose visible checks judge nothing, and not on what the master marks as showing something and no
-    more, where it was left untouched.
+    more, where it was left untouched and no other cell speaks of what it defines.
     """
     ids = list(assignment.graded_cells)
     deciding = set(ids[: ids.index(assignment.test_cells[-1]) + 1])
     shown = {cell.id: cell.source for cell in assignment.master.cells if "display-only" in cell.metadata.get("tags", [])}
     last = max(index for index, cell in enumerate(nb.cells) if notebooks.grade_id_of(cell) in deciding)
-    needed = [
-        cell
-        for cell in nb.cells[: last + 1]
-        if notebooks.grade_id_of(cell) not in assignment.test_cells and shown.get(cell.id) != cell.source
-    ]
+    before = [cell for cell in nb.cells[: last + 1] if notebooks.grade_id_of(cell) not in assignment.test_cells]
+    idle = [cell for cell in before if cell.cell_type == "code" and shown.get(cell.id) == cell.source]
+    while True:
+        said = words(before, idle)
+        unused = [cell for cell in idle if not names(cell) & said]
+        if len(unused) == len(idle):
+            break
+        idle = unused
+    needed = [cell for cell in before if not any(cell is other for other in idle)]
     return needed, [cell for cell in nb.cells if not any(cell is other for other in needed)]
+
+
+def names(cell):
+    """The names that a code cell defines; none where it holds one of IPython's magics."""
+    try:
+        symbols = symtable.symtable(cell.source, "cell", "exec").get_symbols()
+    except SyntaxError:
+        return set()
+    return {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
+
+
+def words(cells, without):
+    """All words in the code of cells, without some of these."""
+    code = [cell.source for cell in cells if cell.cell_type == "code" and not any(cell is other for other in without)]
+    return set(re.findall(r"\w+", "\n".join(code)))
 
 
 def as_text(outputs):
