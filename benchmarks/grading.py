@@ -38,6 +38,7 @@ import psutil
 
 from autograder import assignment as assignments
 from autograder.course import selftest
+from autograder.course.executors import own_cores
 from autograder.course.folder import Course
 from autograder.grading.judge import judge
 from autograder.grading.submission import to_run
@@ -101,7 +102,7 @@ def main():
         "--sizes", type=int, nargs="*", default=[], help="classes on which `grade` is measured beside, e.g. 10 100 1000"
     )
     options = parser.parse_args()
-    workers, n = os.cpu_count(), options.submissions
+    workers, n = len(own_cores()), options.submissions
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         maker, nbgrader, grade = Maker(pathlib.Path(folder)), ["nbgrader", "autograde", NAME], ["autograder", "grade"]
         raws = list(maker.raws(n))
@@ -234,9 +235,8 @@ def watch(pid, peak):
         held = {}
         with contextlib.suppress(psutil.Error):
             for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-                with contextlib.suppress(OSError, StopIteration):
-                    lines = pathlib.Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
-                    held[process.pid] = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+                with contextlib.suppress(psutil.Error):
+                    held[process.pid] = process.memory_full_info().pss
         peak["all"], peak["driver"] = max(peak["all"], sum(held.values())), max(peak["driver"], held.get(pid, 0))
         time.sleep(3)
 

@@ -302,18 +302,17 @@ def test_a_warm_worker_has_imported_what_the_lesson_needs_before_it_was_forked(c
     assert reply["result"] == []
 
 
-def test_what_right_answers_do_with_pretended_tensors_was_found_out_before_the_fork(assignment, release):
+def test_what_right_answers_do_with_pretended_tensors_was_found_out_before_the_fork(assignment):
     """Anew for each submission it would take a tenth of the marking time."""
     code = f"""
-        import nbformat, torch
         from torch._subclasses.fake_tensor import FakeTensorMode
         from autograder import assignment as assignments
+        from autograder.course.fill import cell
         from autograder.grading.judge import judge
         from autograder.vae_swiss_roll import calls
         assignment, namespace = assignments.load({assignment.name!r}), {{"__name__": "__main__"}}
         for grade_id in ("vae_model", "vae_loss"):
-            cell = next(c for c in assignment.master.cells if c.metadata.get("nbgrader", {{}}).get("grade_id") == grade_id)
-            exec("import torch; from torch import nn\\n" + cell.source, namespace)
+            exec("import torch; from torch import nn\\n" + cell(assignment.master, grade_id).source, namespace)
         before, asked = FakeTensorMode.cache_info(), []
         student = assignment.student(lambda h, t: asked.append(h["device"]) or calls.answer(h, t, namespace))
         checks = judge(assignment, student, "")

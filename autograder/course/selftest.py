@@ -12,7 +12,6 @@ import functools
 import importlib
 import itertools
 import multiprocessing
-import os
 import pickle
 import signal
 import time
@@ -125,7 +124,7 @@ def fast(assignment, release, answers, entries, progress, workers=None, seeds=(0
 
 def judged(make, entries, progress, workers):
     """What `judge = make()` finds for each entry, in one list; each process makes its own."""
-    workers, started, found = min(workers or os.cpu_count(), len(entries)), time.monotonic(), {}
+    workers, started, found = min(workers or len(executors.own_cores()), len(entries)), time.monotonic(), {}
     results = here(make, entries) if workers == 1 else elsewhere(make, entries, workers)
     with contextlib.closing(results):
         for number, outcomes in results:

@@ -5,6 +5,7 @@
 Everything that marks (nbgrader's command, the command line, a class) calls `grade`.
 """
 
+import functools
 import re
 import symtable
 import time
@@ -98,28 +99,32 @@ def to_run(nb, assignment):
     before = [cell for cell in nb.cells[: last + 1] if notebooks.grade_id_of(cell) not in assignment.test_cells]
     idle = [cell for cell in before if cell.cell_type == "code" and shown.get(cell.id) == cell.source]
     while True:
-        said = words(before, idle)
-        unused = [cell for cell in idle if not names(cell) & said]
+        needed = without(before, idle)
+        said = words(needed)
+        unused = [cell for cell in idle if not names(cell.source) & said]
         if len(unused) == len(idle):
-            break
+            return needed, without(nb.cells, needed)
         idle = unused
-    needed = [cell for cell in before if not any(cell is other for other in idle)]
-    return needed, [cell for cell in nb.cells if not any(cell is other for other in needed)]
 
 
-def names(cell):
-    """The names that a code cell defines; none where it holds one of IPython's magics."""
+def without(cells, others):
+    """The cells that are none of the others, by identity: two may read the same."""
+    return [cell for cell in cells if not any(cell is other for other in others)]
+
+
+@functools.cache
+def names(source):
+    """The names that a cell of the master's defines; none where it holds one of IPython's magics."""
     try:
-        symbols = symtable.symtable(cell.source, "cell", "exec").get_symbols()
+        symbols = symtable.symtable(source, "cell", "exec").get_symbols()
     except SyntaxError:
-        return set()
-    return {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
+        return frozenset()
+    return frozenset(symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported())
 
 
-def words(cells, without):
-    """All words in the code of cells, without some of these."""
-    code = [cell.source for cell in cells if cell.cell_type == "code" and not any(cell is other for other in without)]
-    return set(re.findall(r"\w+", "\n".join(code)))
+def words(cells):
+    """All words in the code of cells."""
+    return set(re.findall(r"\w+", "\n".join(cell.source for cell in cells if cell.cell_type == "code")))
 
 
 def as_text(outputs):

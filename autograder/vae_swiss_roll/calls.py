@@ -416,7 +416,7 @@ class Rehearsal(nn.Module):
         return nn.Sequential(nn.Linear(given, hidden_dim), *(nn.Linear(hidden_dim, hidden_dim) for _ in range(2)))
 
     def reparameterize(self, mu, logvar):
-        """All that elementary operations make of mu, and of one of logvar; a number of no meaning."""
+        """The sum of what elementary operations make of mu; it means nothing."""
         return sum(operation(mu) for operation in ELEMENTARY) + logvar
 
 
@@ -431,9 +431,9 @@ ELEMENTARY = [
 
 
 def rehearsed_loss(model, x, beta):
-    """As `Rehearsal.reparameterize`, of all that the model answers and of one number."""
+    """As `Rehearsal.reparameterize`, of all that the model answers and of a single number."""
     answers = [x - answer if answer.shape == x.shape else answer for answer in model(x)]
-    return sum(operation(value).mean() for value in (*answers, answers[0].mean()) for operation in ELEMENTARY[:-2]) * beta
+    return sum(operation(value).mean() for value in (*answers, answers[0].mean()) for operation in ELEMENTARY) * beta
 
 
 def warm_up():
