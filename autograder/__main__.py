@@ -1,8 +1,11 @@
 """`python -m autograder`, and the command `autograder`. The processes that mark import this again, so it imports nothing."""
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
+    from autograder.quick import start_quickly
+
+    start_quickly()
     from autograder import cli
 
     cli.main()

@@ -1,21 +1,26 @@
-"""What the rest of the package knows of an assignment, and how to find one.
+"""What the rest of the package knows of an assignment, and how one is found.
 
-An assignment is a folder in `source/` and a subpackage of the same name with an attribute `assignment`. Nothing else in the
-package names one.
+An assignment is a Python package, this one's or another's, with an `Assignment`, which the package names as an entry point of
+the group `autograder.assignments`. Nothing else names one. `docs/new-assignment.md` makes one step by step.
 """
 
 import dataclasses
 import functools
 import importlib
+import importlib.metadata
 import pathlib
-import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 
-import autograder
 from autograder.errors import CourseError
 
+if TYPE_CHECKING:
+    from autograder.grading.pytorch import Student
+
+GROUP = "autograder.assignments"
 PACKAGE = pathlib.Path(__file__).parent
 
 
@@ -36,97 +41,125 @@ class Policy:
     otherwise: str
 
 
+def none_known(source: str) -> Sequence[str]:
+    """For assignments without `giveaways`."""
+    return ()
+
+
 @dataclasses.dataclass(frozen=True)
 class Assignment:
     """One assignment.
 
     Attributes:
-        name: folder in `source/` and name of its notebook.
+        name: folder in nbgrader's `source/` and name of its notebook; the entry point's name.
         title: for people.
-        folder: the assignment's subpackage: `calls.py` runs in the worker, `checks/test_<grade_id>.py` are the hidden
-            checks of a test cell.
-        functions: operation of a call → the function in the student's words.
+        package: the Python package that it lives in, `__name__` there. Its parts:
+            `operations.py`, all that reaches the worker: how the student's functions are called
+            `checks/<grade_id>.py`, the hidden checks of a test cell
+            `student.py`, with `Student`, the checks' fixture
+            `samples.py`, with `ANSWERS`, a right answer to each task, and `students`, the sample class
+            `catalogue.yaml`, right and wrong answers; at will `variants.py`, with `variants`, for `selftest --recombined`
+        path: of the master notebook, with solutions and hidden regions.
+        functions: operation → the function in the student's words.
+        defines: what the notebook has to define: functions and classes.
+        like: the input that sentences about devices name: new tensors belong beside it.
         policies: what may be argued about.
         giveaways: source of a code cell → what it computes that is a student's task, in words; empty for a release.
     """
 
     name: str
     title: str
-    folder: pathlib.Path
+    package: str
+    path: pathlib.Path
     functions: Mapping[str, str]
-    policies: tuple[Policy, ...]
-    giveaways: Callable
+    defines: tuple[str, ...]
+    like: str
+    policies: tuple[Policy, ...] = ()
+    giveaways: Callable[[str], Sequence[str]] = none_known
+
+    @functools.cached_property
+    def folder(self) -> pathlib.Path:
+        """Of the package."""
+        (folder,) = importlib.import_module(self.package).__path__
+        return pathlib.Path(folder)
 
     @property
-    def calls(self):
-        return self.folder / "calls.py"
+    def operations(self) -> pathlib.Path:
+        return self.folder / "operations.py"
 
     @property
-    def student(self):
-        """`student(call, cuda, policies)` → the checks' fixture. `call(header, tensors)` reaches the submission.
-
-        The fixture has sentences about the submission as a whole in `notes`, and a `rubric.Record` in `record`, which is
-        replaced before each check.
-        """
-        return self._part("student").Student
+    def student(self) -> "type[Student]":
+        """The checks' fixture; see `grading.pytorch.Student`."""
+        found: type[Student] = self._part("student").Student
+        return found
 
     @property
-    def words(self):
-        """`words(call, source)` → (a `rubric.Call`, what came back), both in words."""
-        return self._part("words").words
-
-    def _part(self, name):
-        """A module of the assignment's that is imported only for marking: torch takes a second."""
-        return importlib.import_module(f"autograder.{self.name}.{name}")
-
-    @property
-    def samples(self):
-        """The module with right answers (`ANSWERS`) and the sample class (`students`)."""
+    def samples(self) -> ModuleType:
+        """The module with right answers and the sample class."""
         return self._part("samples")
 
-    def checks(self, cells=None):
+    @property
+    def variants(self) -> ModuleType:
+        """The module that makes right answers by recombination; CourseError where there is none."""
+        try:
+            return self._part("variants")
+        except ModuleNotFoundError as error:
+            raise CourseError(f"{self.name} has no variants.py to recombine right answers with.") from error
+
+    def _part(self, name: str) -> ModuleType:
+        """A module of the assignment's that is imported only for marking: torch takes a second."""
+        return importlib.import_module(f"{self.package}.{name}")
+
+    def checks(self, cells: Sequence[str] | None = None) -> list[pathlib.Path]:
         """The files of the hidden checks, in the order of the test cells (all, or those named)."""
-        return [self.folder / "checks" / f"test_{cell}.py" for cell in (cells or self.test_cells)]
+        return [self.folder / "checks" / f"{cell}.py" for cell in (cells or self.test_cells)]
 
     @functools.cached_property
-    def master(self):
-        """The master notebook, with solutions and hidden regions."""
-        return nbformat.read(course_file("source", self.name, f"{self.name}.ipynb"), as_version=4)
+    def master(self) -> nbformat.NotebookNode:
+        """The master notebook; CourseError when it is not there."""
+        try:
+            return nbformat.read(self.path, as_version=4)
+        except FileNotFoundError as error:
+            raise CourseError(f"The master notebook of {self.name} is not at {self.path}; reinstall its package.") from error
 
     @functools.cached_property
-    def test_cells(self):
+    def test_cells(self) -> list[str]:
         """grade_ids of the automatically graded cells, in order."""
         return [id for id, data in self.graded_cells.items() if data["grade"] and not data["solution"]]
 
     @functools.cached_property
-    def graded_cells(self):
+    def graded_cells(self) -> dict[str, Any]:
         """grade_id → nbgrader metadata of every nbgrader cell of the master, in order."""
         found = (cell.metadata.get("nbgrader") for cell in self.master.cells)
         return {data["grade_id"]: data for data in found if data}
 
 
-def course_file(*parts):
-    """A file of the course: in the checkout, or among the data of the installed package."""
-    for root in (PACKAGE / "_course", PACKAGE.parent):
-        path = root.joinpath(*parts)
-        if path.exists():
-            return path
-    raise CourseError(f"{pathlib.Path(*parts)} is neither in the package nor beside it; reinstall the package.")
+def course_file(*parts: str) -> pathlib.Path:
+    """A file of our course: in the checkout, or among the data of the installed package."""
+    installed = PACKAGE.joinpath("_course", *parts)
+    return installed if installed.exists() else PACKAGE.parent.joinpath(*parts)
 
 
 @functools.cache
-def load(name):
-    """The assignment of that name; CourseError names those that exist."""
-    if name not in names():
+def names() -> tuple[str, ...]:
+    """The names of all assignments that are installed."""
+    return tuple(sorted({entry.name for entry in importlib.metadata.entry_points(group=GROUP)}))
+
+
+@functools.cache
+def load(name: str) -> Assignment:
+    """The assignment of that name.
+
+    Raises:
+        CourseError: there is none (it names those that exist), or its package is broken.
+    """
+    found = [entry for entry in importlib.metadata.entry_points(group=GROUP) if entry.name == name]
+    if not found:
         raise CourseError(f"There is no assignment {name!r}. Known: {', '.join(names())}.")
-    return importlib.import_module(f"autograder.{name}").assignment
-
-
-@functools.cache
-def names():
-    """The names of all assignments."""
-    return tuple(
-        module.name
-        for module in pkgutil.iter_modules(autograder.__path__)
-        if module.ispkg and (PACKAGE / module.name / "calls.py").exists()
-    )
+    try:
+        assignment = found[0].load()
+    except Exception as error:  # whatever another package may raise
+        raise CourseError(f"The assignment {name} cannot be imported from {found[0].value}: {error!r}") from error
+    if not isinstance(assignment, Assignment) or assignment.name != name:
+        raise CourseError(f"The entry point {name} of {GROUP} leads to {found[0].value}, which is no Assignment of that name.")
+    return assignment

@@ -9,14 +9,14 @@ import platform
 import shutil
 import sys
 import time
+from collections.abc import Callable
 
 from autograder import assignment as assignments
-from autograder.errors import GraderError
+from autograder.assignment import PACKAGE
+from autograder.errors import GraderError, SandboxError
 from autograder.grading.session import Kernel
-from autograder.sandbox import backends, bubblewrap, conformance, gpu
-from autograder.sandbox.limits import Limits
-
-INSTALL = "apt-get install bubblewrap  (Fedora: dnf install bubblewrap)"
+from autograder.sandbox.outside import backends, bubblewrap, conformance, gpu
+from autograder.sandbox.outside.limits import Limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,91 +37,79 @@ class Finding:
     repair: str = ""
 
 
-def examine():
+def examine() -> list[Finding]:
     """All findings, the necessary ones first."""
     return [system(), versions(), alembic(), bwrap(), *sandbox(), readable(), cuda(), postgresql()]
 
 
-def system():
+def system() -> Finding:
     ok = platform.system() == "Linux"
     repair = "" if ok else "mark on Linux, or on Windows in WSL2: wsl --install"
     return Finding("system", f"{platform.system()} {platform.release()}", ok, repair=repair)
 
 
-def versions():
+def versions() -> Finding:
     names = ("torch", "nbgrader", "nbclient", "ipykernel", "pytest")
     found = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
     return Finding("libraries", f"Python {platform.python_version()}, {found}")
 
 
-def alembic():
+def alembic() -> Finding:
     there = (pathlib.Path(sys.executable).parent / "alembic").exists() or shutil.which("alembic") is not None
     found = "found: nbgrader makes new gradebooks with it" if there else "not found: nbgrader cannot make a gradebook"
     return Finding("alembic", found, there, repair="" if there else "pip install alembic")
 
 
-def bwrap():
+def bwrap() -> Finding:
     path = shutil.which("bwrap")
-    return Finding("bubblewrap", path or "not installed", path is not None, repair="" if path else INSTALL)
+    return Finding("bubblewrap", path or "not installed", path is not None, repair="" if path else bubblewrap.INSTALL)
 
 
-def sandbox():
+def sandbox() -> list[Finding]:
     """Starts real workers, warm and cold."""
-    calls, findings = assignments.load(assignments.names()[0]).calls, []
+    findings = []
     for what, start in (("sandbox, warm", bubblewrap.start_warm), ("sandbox, cold", bubblewrap.start_cold)):
         started = time.monotonic()
         try:
-            start(calls, Limits()).kill()
-        except (GraderError, bubblewrap.ForkingFails) as error:
-            cold = "cold" in what
-            findings.append(Finding(what, str(error).splitlines()[0], False, needed=cold, repair=repair(str(error))))
+            start(conformance.PROBES, Limits()).kill()
+        except SandboxError as error:
+            said, repair = str(error).splitlines()[0], error.repair or bubblewrap.LOOK
+            findings.append(Finding(what, said, False, needed="cold" in what, repair=repair))
         else:
             user = "root, each worker under a uid of its own" if os.geteuid() == 0 else "an ordinary user"
             findings.append(Finding(what, f"works, as {user}; {time.monotonic() - started:.1f} s to start the first"))
     return findings
 
 
-def guarantees(progress=lambda done, total, what: None):
+def guarantees(
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> list[tuple[str, list[conformance.Result] | None, str]]:
     """What each sandbox guarantees on this machine.
 
     Returns:
         list of (backend, its `conformance.Result`s or None, why it does not work here or "").
     """
-    found = []
-    for number, (name, start) in enumerate(backends.BACKENDS.items()):
-        progress(number, len(backends.BACKENDS), f"sandbox {name}")
+    found: list[tuple[str, list[conformance.Result] | None, str]] = []
+    for number, name in enumerate(backends.NAMES):
+        progress(number, len(backends.NAMES), f"sandbox {name}")
         try:
-            found.append((name, conformance.examine(start), ""))
+            found.append((name, conformance.examine(backends.get(name)), ""))
         except GraderError as error:
             found.append((name, None, str(error).splitlines()[0]))
     progress(len(found), len(found), "done")
     return found
 
 
-def repair(message):
-    """The command for a sandbox that does not start."""
-    lowered = message.lower()
-    if "not installed" in lowered:
-        return INSTALL
-    if "user namespace" in lowered or "uid map" in lowered or "operation not permitted" in lowered:
-        return (
-            "allow user namespaces: sysctl -w kernel.unprivileged_userns_clone=1 (Debian), "
-            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04); in a container, start it with "
-            "--security-opt seccomp=unconfined --cap-add SYS_ADMIN"
-        )
-    return "run `bwrap --ro-bind / / --unshare-all true` and see what it says"
-
-
-def readable():
+def readable() -> Finding:
     """The hidden checks are files of the package: on a machine shared with students, they must not be able to read them."""
-    folder = assignments.PACKAGE
+    folder = PACKAGE
     parents = [folder, *folder.parents]
     open_to_all = all(parent.stat().st_mode & 0o005 == 0o005 for parent in parents)
     found = "other users of this machine can read the hidden checks" if open_to_all else "other users cannot read them"
     return Finding("hidden checks", found, not open_to_all, needed=False, repair=f"chmod o-rx {folder}" if open_to_all else "")
 
 
-def cuda():
+def cuda() -> Finding:
     """Looks for a GPU that torch can use, and uses it in a sandbox."""
     nodes = gpu.available()
     if not nodes:
@@ -130,13 +118,13 @@ def cuda():
         return Finding("CUDA", f"{why}: device mistakes are found with pretended CUDA tensors", needed=False)
     try:
         with gpu.lease("cuda") as leased:
-            Kernel(bubblewrap.start, assignments.load(assignments.names()[0]).calls, Limits(), leased).close()
-    except GraderError as error:
-        return Finding("CUDA", str(error), False, repair='c.GradeOutside.device = "cpu" in nbgrader_config.py')
+            Kernel(bubblewrap.start, assignments.load(assignments.names()[0]).operations, Limits(), leased).close()
+    except SandboxError as error:
+        return Finding("CUDA", str(error), False, repair=error.repair)
     return Finding("CUDA", f"{len(nodes)} GPU: works in the sandbox, and device mistakes are looked for on it", needed=False)
 
 
-def postgresql():
+def postgresql() -> Finding:
     there = importlib.util.find_spec("psycopg") is not None
     found = "SQLite and PostgreSQL" if there else "SQLite; PostgreSQL needs a driver"
     return Finding("gradebooks", found, needed=False, repair="" if there else "pip install 'psycopg[binary]'")

@@ -1,6 +1,7 @@
 """Whose failure it is.
 
 AutograderError
+  NotEarned            a criterion was judged and is not met; costs its points
   SubmissionError      the student's code or file; costs the points that it broke, nothing else
     Raised             a call ended in an exception
     TimedOut           a call or a cell did not end in time
@@ -8,15 +9,39 @@ AutograderError
     BadReply           what came back is not a reply
     NotCallable        the function is not there
   Ungradable           there is nothing to mark: not a notebook, or none of the assignment's cells
+  Killed               marking a submission ended the grader's own process; a person has to look
   GraderError          ours; nobody is marked and the run stops, exit code 2
     SandboxError       the worker cannot be started on this machine
+      ForkingFails     not from the warm process; a cold worker may still start
     ChecksError        the hidden checks could not be run, or one of them failed by itself
-    CourseError        the course folder is not what it should be
+    CourseError        the course folder, or a setting, is not what it should be
+
+Beside the tree, since a worker gets no file of ours from outside its folder:
+
+FrameError             (sandbox/inside/frames.py) what came over the channel is no frame; the grader makes a BadReply of it
+NotDefined             (sandbox/inside/pytorch.py) a NameError of the worker's; it comes back as NotCallable
 """
 
 
 class AutograderError(Exception):
     """Base of everything this package raises on purpose."""
+
+
+class NotEarned(AutograderError):
+    """The criterion was judged and is not met.
+
+    Attributes:
+        sentence: what was seen and what to do next, for the student. Plain text, no part of the submission in it.
+        misconception: name of the known mistake that the numbers show, or None.
+        device: "cpu" or "cuda" when the device was the reason, else None.
+        section: heading in the notebook to read again, where it is not the criterion's own.
+    """
+
+    def __init__(
+        self, sentence: str, misconception: str | None = None, device: str | None = None, section: str | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.sentence, self.misconception, self.device, self.section = sentence, misconception, device, section
 
 
 class SubmissionError(AutograderError):
@@ -33,7 +58,7 @@ class Raised(SubmissionError):
         device: whether the message speaks of devices: tensors on two of them, or no CUDA here.
     """
 
-    def __init__(self, kind, text="", line=None, device=False):
+    def __init__(self, kind: str, text: str = "", line: str | None = None, device: bool = False) -> None:
         super().__init__(f"{kind}: {text}")
         self.kind, self.text, self.line, self.device = kind, text, line, device
 
@@ -41,7 +66,7 @@ class Raised(SubmissionError):
 class TimedOut(SubmissionError):
     """A call or a cell ran into its time limit (`limit`, seconds)."""
 
-    def __init__(self, what, limit):
+    def __init__(self, what: str, limit: float) -> None:
         super().__init__(f"{what} did not end within {limit:g} s")
         self.what, self.limit = what, limit
 
@@ -49,7 +74,7 @@ class TimedOut(SubmissionError):
 class WorkerDied(SubmissionError):
     """The student's interpreter ended while it worked on `what`."""
 
-    def __init__(self, what):
+    def __init__(self, what: str) -> None:
         super().__init__(f"the interpreter ended during {what}")
         self.what = what
 
@@ -61,7 +86,7 @@ class BadReply(SubmissionError):
 class NotCallable(SubmissionError):
     """The submission defines no such function or class (`name`)."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         super().__init__(f"{name} is not defined")
         self.name = name
 
@@ -70,12 +95,28 @@ class Ungradable(AutograderError):
     """There is nothing to mark; a person has to look. `str()` says why."""
 
 
+class Killed(AutograderError):
+    """Marking a submission ended the grader's own process, each time that it was tried."""
+
+
 class GraderError(AutograderError):
     """The grader's own failure: it costs nobody anything and stops loudly."""
 
 
 class SandboxError(GraderError):
-    """The sandbox does not work here; the text names the repair."""
+    """The sandbox does not work here.
+
+    Attributes:
+        repair: the command that mends it, where one is known, else "".
+    """
+
+    def __init__(self, text: str, repair: str = "") -> None:
+        super().__init__(text)
+        self.repair = repair
+
+
+class ForkingFails(SandboxError):
+    """A fork of the warm process cannot join a sandbox here; a cold worker can still be started."""
 
 
 class ChecksError(GraderError):
@@ -83,4 +124,4 @@ class ChecksError(GraderError):
 
 
 class CourseError(GraderError):
-    """The course folder lacks something; the text says what and which command makes it."""
+    """The course folder lacks something, or a setting is wrong; the text says what and what to do."""

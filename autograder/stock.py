@@ -6,15 +6,19 @@ nothing keeps a dishonest one from reading or changing them, and the output says
 """
 
 import contextlib
-import importlib.util
 import os
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from autograder import assignment as assignments
+from autograder.grading import feedback
 from autograder.grading.judge import judge
-from autograder.grading.submission import feedback
-from autograder.grading.verdict import GRADED, Verdict
+from autograder.grading.pytorch import Caller, reply_to
+from autograder.grading.verdict import Status, Verdict
+from autograder.sandbox.inside import pytorch
+from autograder.sandbox.inside.messages import Call, Reply
 
 WARNING = (
     "These checks ran inside the notebook's own kernel, because nbgrader was started without this course's "
@@ -22,7 +26,7 @@ WARNING = (
 )
 
 
-def score(assignment, cell, namespace):
+def score(assignment: str, cell: str, namespace: Mapping[str, Any]) -> float:
     """Judges the functions in `namespace` for one test cell and prints the feedback.
 
     Args:
@@ -34,34 +38,33 @@ def score(assignment, cell, namespace):
         The points, a plain float: nbgrader takes the cell's result for the score.
     """
     chosen = assignments.load(assignment)
-    calls = load_calls(chosen)
-
-    def call(header, tensors):
-        with quiet_descriptors():
-            return calls.answer(header, tensors, namespace)
-
     autograding = os.environ.get("NBGRADER_EXECUTION") == "autograde"
     if autograding:
         forget_output()
-    checks = judge(chosen, chosen.student(call, cuda=calls.torch.cuda.is_available()), own_source(namespace), cells=[cell])
-    verdict = Verdict(GRADED, checks, notes=(WARNING,) if autograding else (), sandbox="none")
-    print(feedback(verdict, cell))
+    student = chosen.student(caller(chosen, namespace), cuda=pytorch.GPU)
+    checks = judge(chosen, student, own_source(namespace), cells=[cell])
+    verdict = Verdict(Status.GRADED, checks, notes=(WARNING,) if autograding else (), sandbox="none")
+    print(feedback.text(verdict, cell))
     return float(verdict.score)
 
 
-def load_calls(assignment):
-    spec = importlib.util.spec_from_file_location("calls", assignment.calls)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def caller(assignment: assignments.Assignment, namespace: Mapping[str, Any]) -> Caller:
+    """Calls the functions in a namespace of this process."""
+    answer = pytorch.answer_of(str(assignment.operations))
+
+    def call(asked: Call) -> Reply:
+        with quiet_descriptors():
+            return reply_to(asked, *answer(*asked.write(), namespace))
+
+    return call
 
 
-def own_source(namespace):
+def own_source(namespace: Mapping[str, Any]) -> str:
     """The notebook's code so far, from IPython's history of inputs."""
     return "\n".join(str(source) for source in namespace.get("In", []))
 
 
-def forget_output():
+def forget_output() -> None:
     """Takes back what the visible checks printed: nbgrader reads text on stderr, a warning say, as zero points."""
     try:
         from IPython.display import clear_output
@@ -74,7 +77,7 @@ def forget_output():
 
 
 @contextlib.contextmanager
-def quiet_descriptors():
+def quiet_descriptors() -> Iterator[None]:
     """Sends what the student's functions write to descriptors 1 and 2 nowhere."""
     saved = os.dup(1), os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -21,7 +21,7 @@ from autograder import assignment as assignments
 from autograder.course.selftest import catalogue, submission
 from autograder.grading.judge import judge
 from autograder.grading.notebook import grade_id_of, visible
-from autograder.stock import load_calls
+from autograder.stock import caller
 
 
 def main():
@@ -53,7 +53,7 @@ def expected(entry):
 
 def mark(assignment, entry, cuda):
     """(points, criteria lost) of one entry, with the device parts on the GPU or on the pretend one."""
-    calls, namespace = load_calls(assignment), {"__name__": "__main__"}
+    namespace = {"__name__": "__main__"}
     solutions = {cell for cell, _ in assignment.samples.ANSWERS.values()}
     last, _ = assignment.samples.ANSWERS[assignment.test_cells[-1]]
     nb = submission(assignment.master, assignment.samples.ANSWERS, entry)
@@ -65,7 +65,7 @@ def mark(assignment, entry, cuda):
                 exec(compile(visible(cell.source), f"<{entry.name}>", "exec"), namespace)
         if grade_id_of(cell) == last:
             break
-    student = assignment.student(lambda header, tensors: calls.answer(header, tensors, namespace), cuda=cuda)
+    student = assignment.student(caller(assignment, namespace), cuda=cuda)
     checks = judge(assignment, student, entry.code, cells=[entry.target])
     return sum(check.points for check in checks), tuple(sorted(c.id.split(".")[1] for c in checks if not c.points))
 

@@ -1,5 +1,6 @@
 """What the tests share: the assignment, a fresh release, and submissions made from it."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -23,6 +24,13 @@ ROOT = pathlib.Path(__file__).parent.parent
 @pytest.fixture(scope="session")
 def assignment():
     return assignments.load("vae_swiss_roll")
+
+
+def in_folder(assignment, folder):
+    """The assignment, with its parts in another folder."""
+    other = dataclasses.replace(assignment)
+    vars(other)["folder"] = folder
+    return other
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autograder.criteria import NotEarned
 from autograder.errors import BadReply, NotCallable, Raised, TimedOut, WorkerDied
 from autograder.grading.explain import explain
-from autograder.rubric import NotEarned
-from autograder.sandbox import frames
-from autograder.sandbox.channel import Channel
+from autograder.grading.pytorch import reply_to
+from autograder.sandbox.inside import frames
+from autograder.sandbox.outside.channel import Channel
 from autograder.vae_swiss_roll.student import Student
 
 
@@ -95,25 +96,26 @@ def test_every_wrong_answer_on_the_channel_is_the_submissions_failure(answer, er
 
 
 def student(reply, tensors=None):
-    return Student(lambda header, sent: (reply, tensors or {}))
+    return Student(lambda call: reply_to(call, reply, tensors or {}))
 
 
 def described(**changes):
-    return {"returned": {"type": "tensor", "shape": [128, 2], "dtype": "float32", "device": "cpu", **changes}}
+    return {"type": "tensor", "shape": [128, 2], "dtype": "float32", "device": "cpu", **changes}
 
 
 @pytest.mark.parametrize(
     ("reply", "tensors"),
     [
         ({}, {}),
-        ({"returned": 5}, {}),
-        ({"returned": {"type": "tensor"}}, {}),
+        ({"type": 5}, {}),
+        ({"type": "tensor"}, {}),
         (described(), {}),
         (described(shape=[2, -1]), {}),
         (described(shape="128, 2"), {}),
         (described(shape=[1] * 9), {}),
         (described(), {"value": torch.zeros(3)}),
-        ({"raised": "no"}, {}),
+        ({"failure": "no"}, {}),
+        ({**described(), "switches": 3}, {"value": torch.zeros(128, 2)}),
         ({**described(), "changed": 3}, {"value": torch.zeros(128, 2)}),
     ],
 )
@@ -136,14 +138,14 @@ SOURCE = "def reparameterize(self, mu, logvar):\n    return mu + stdd * torch.ra
 
 def test_what_an_exception_says_is_shown_only_where_the_submission_says_it_too():
     line = "return mu + stdd * torch.randn_like(mu)"
-    shown = explain(Raised("NameError", "name 'stdd' is not defined", line), SOURCE)[0]
+    shown = explain(Raised("NameError", "name 'stdd' is not defined", line), SOURCE, "mu")[0]
     assert "the name `stdd` is not defined" in shown
     assert line in shown
     for text in ("name 'LEAK123' is not defined", "LEAK [0.1, 0.2]"):
-        shown = explain(Raised("NameError", text, "LEAK = 1"), SOURCE)[0]
+        shown = explain(Raised("NameError", text, "LEAK = 1"), SOURCE, "mu")[0]
         assert "LEAK" not in shown
     colour = "return mu  # \x1b[8m hides what follows"
-    assert "hides" not in explain(Raised("NameError", "", colour), SOURCE + colour)[0]
+    assert "hides" not in explain(Raised("NameError", "", colour), SOURCE + colour, "mu")[0]
 
 
 def test_every_failure_of_a_call_has_a_sentence():
@@ -157,4 +159,4 @@ def test_every_failure_of_a_call_has_a_sentence():
         (BadReply("x"), "could not be read"),
         (NotCallable("VAE"), "does not define `VAE`"),
     ]:
-        assert words in explain(error, SOURCE)[0]
+        assert words in explain(error, SOURCE, "mu")[0]

@@ -18,8 +18,8 @@ import pytest
 from nbconvert.filters import markdown2html
 from nbgrader.api import Gradebook
 
-from autograder.vae_swiss_roll import hostile
-from autograder.vae_swiss_roll.hostile.script_in_everything import FORGED, HOST, PAYLOADS
+from tests.hostile import submission
+from tests.hostile.script_in_everything import FORGED, HOST, PAYLOADS
 
 NAME, STUDENT, TOKEN = "vae_swiss_roll", "mallory", "a-token-of-this-test"
 ANSWERS = ("reflection_trick", "reflection_dynamics", "reflection_beta")
@@ -42,7 +42,7 @@ def course(new_course):
     release = nbformat.read(course.generate_assignment(NAME), as_version=4)
     path = course.root / "submitted" / STUDENT / NAME / f"{NAME}.ipynb"
     path.parent.mkdir(parents=True)
-    path.write_bytes(hostile.submission(release, "script_in_everything").raw)
+    path.write_bytes(submission(release, "script_in_everything").raw)
     course.autograde(NAME, STUDENT)
     course.generate_feedback(NAME, STUDENT)
     return course

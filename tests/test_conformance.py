@@ -8,7 +8,7 @@ import pytest
 
 from autograder import doctor
 from autograder.errors import SandboxError
-from autograder.sandbox import backends, bubblewrap, conformance, plain
+from autograder.sandbox.outside import backends, bubblewrap, conformance, plain
 from tests.conftest import with_python_open_to_all
 from tests.test_cli import run as autograder
 
@@ -51,7 +51,7 @@ def test_without_a_sandbox_the_probes_notice():
 def test_another_uid_guarantees_what_it_can():
     """In a mount namespace of its own, where the folders above the interpreter are open to other users."""
     code = """
-        from autograder.sandbox import conformance, plain
+        from autograder.sandbox.outside import conformance, plain
         print("missing:", sorted(r.guarantee.name for r in conformance.examine(plain.start_uid) if not r.holds))
     """
     done = with_python_open_to_all(code)

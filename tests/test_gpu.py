@@ -12,8 +12,8 @@ from autograder.course import selftest
 from autograder.errors import SandboxError
 from autograder.grading.settings import Settings
 from autograder.grading.submission import grade
-from autograder.sandbox import bubblewrap, conformance, gpu
-from autograder.sandbox.limits import GIB, Limits
+from autograder.sandbox.outside import bubblewrap, conformance, gpu
+from autograder.sandbox.outside.limits import GIB, Limits
 
 on_a_gpu = pytest.mark.skipif(not gpu.available(), reason="needs a GPU, and a torch that can use it")
 

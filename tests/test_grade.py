@@ -17,10 +17,10 @@ import sqlalchemy
 from nbgrader.api import Gradebook
 
 from autograder.course.batch import grade_class
-from autograder.course.executors import Cluster, Killed, Processes
+from autograder.course.executors import Cluster, Processes
 from autograder.course.fill import fill
 from autograder.course.folder import Course
-from autograder.errors import CourseError
+from autograder.errors import CourseError, Killed
 from autograder.grading import results
 from autograder.grading.settings import Settings
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler

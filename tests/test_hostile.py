@@ -20,10 +20,10 @@ from autograder import assignment as assignments
 from autograder.course.selftest import catalogue, submission
 from autograder.grading.settings import Settings
 from autograder.grading.submission import grade
-from autograder.sandbox.limits import Limits
-from autograder.vae_swiss_roll.hostile import submissions
+from autograder.sandbox.outside.limits import Limits
 from autograder.vae_swiss_roll.samples import ANSWERS
 from tests.conftest import ORDINARY_USER, ROOT, with_python_open_to_all
+from tests.hostile import submissions
 
 # Shorter than the defaults, so that what never ends is soon told.
 LIMITS = Limits(cell_seconds=8, call_seconds=3, submission_seconds=60, disk_bytes=32 * 1024**2)
@@ -35,7 +35,7 @@ def mark(raw):
     graded = grade(raw, assignments.load("vae_swiss_roll"), Settings(limits=LIMITS))
     verdict = graded.verdict.to_json("notebook.ipynb")
     del verdict["seconds"]
-    page = "" if graded.notebook is None else nbformat.writes(graded.notebook)
+    page = "" if graded.outputs is None else json.dumps(graded.outputs)
     return json.dumps(verdict), page
 
 
@@ -163,7 +163,7 @@ def test_no_page_carries_a_hidden_input_or_anything_that_a_browser_would_run(cla
 
 
 def outputs(page):
-    return [output for cell in nbformat.reads(page, as_version=4).cells for output in cell.get("outputs", [])]
+    return [output for cell in json.loads(page).values() for output in cell]
 
 
 def test_the_catalogue_has_every_kind(hostile):

@@ -1,6 +1,5 @@
 """How the hidden checks are run: what counts as earned, and whose failure it is when something breaks."""
 
-import dataclasses
 import pathlib
 import shutil
 import types
@@ -9,14 +8,15 @@ import pytest
 import torch
 
 from autograder.errors import ChecksError, TimedOut
+from autograder.grading import feedback
 from autograder.grading import judge as judging
 from autograder.grading.judge import Collector, judge
-from autograder.grading.submission import feedback, record
-from autograder.grading.verdict import FAILED, GRADED, NOT_RUN, PASSED, Verdict
+from autograder.grading.verdict import Outcome, Status, Verdict
+from tests.conftest import in_folder
 
 CHECK = """
 import pytest
-from autograder.rubric import NotEarned, criterion
+from autograder.criteria import NotEarned, criterion
 from autograder.errors import TimedOut
 
 @criterion("one", points=2, title="first", asks="To be first.", section="Here")
@@ -35,24 +35,23 @@ def run(assignment, tmp_path):
 
     def judged(body, points=None):
         (tmp_path / "checks").mkdir(exist_ok=True)
-        (tmp_path / "checks" / "test_one.py").write_text(CHECK.format(first=body))
-        other = dataclasses.replace(assignment, folder=tmp_path)
-        return judge(other, student=types.SimpleNamespace(), source="", cells=["one"], points=points)
+        (tmp_path / "checks" / "one.py").write_text(CHECK.format(first=body))
+        return judge(in_folder(assignment, tmp_path), student=types.SimpleNamespace(), source="", cells=["one"], points=points)
 
     return judged
 
 
 def test_a_check_that_returns_has_earned_its_points(run):
     first, second = run("pass")
-    assert (first.id, first.outcome, first.points, first.max_points, first.message) == ("one.first", PASSED, 2, 2, "")
+    assert (first.id, first.outcome, first.points, first.max_points, first.message) == ("one.first", Outcome.PASSED, 2, 2, "")
     assert second.points == 1
 
 
 def test_a_check_that_raises_not_earned_costs_its_points_alone(run):
     first, second = run("raise NotEarned('look here', 'known', 'cuda')")
-    assert (first.outcome, first.points, first.message) == (FAILED, 0, "look here See “Here” in the notebook.")
+    assert (first.outcome, first.points, first.message) == (Outcome.FAILED, 0, "look here See “Here” in the notebook.")
     assert (first.misconception, first.device) == ("known", "cuda")
-    assert second.outcome == PASSED
+    assert second.outcome == Outcome.PASSED
 
 
 def test_a_check_can_point_to_another_section(run):
@@ -62,7 +61,7 @@ def test_a_check_can_point_to_another_section(run):
 
 def test_trouble_in_a_call_costs_the_criterion_that_asked(run):
     first, _ = run("raise TimedOut('reparameterize', 5)")
-    assert (first.outcome, first.points) == (FAILED, 0)
+    assert (first.outcome, first.points) == (Outcome.FAILED, 0)
     assert "did not return within 5 seconds" in first.message
 
 
@@ -87,7 +86,7 @@ def test_a_check_that_was_not_reported_earns_nothing_and_says_so(run, monkeypatc
 
     monkeypatch.setattr(judging, "Collector", Forgetful)
     first, second = run("pass")
-    assert (first.outcome, first.points, second.points) == (NOT_RUN, 0, 1)
+    assert (first.outcome, first.points, second.points) == (Outcome.NOT_RUN, 0, 1)
     assert "not run" in first.message
 
 
@@ -122,10 +121,10 @@ def test_the_rubric_is_that_of_the_contract(assignment):
 
 
 def test_the_score_is_one_plain_float_for_nbgrader(run):
-    verdict = Verdict(GRADED, run("raise NotEarned('look here')"))
-    text, score = record(verdict, "one")
+    verdict = Verdict(Status.GRADED, run("raise NotEarned('look here')"))
+    text, score = feedback.outputs(verdict, "one")
     assert (score.output_type, score.data) == ("execute_result", {"text/plain": "1.0"})
-    assert text.text == feedback(verdict, "one")
+    assert text.text == feedback.text(verdict, "one")
     assert "✗ first (0 of 2): look here" in text.text
 
 

@@ -9,10 +9,11 @@ from nbformat.v4 import new_code_cell, new_output
 
 from autograder.course.fill import cell, fill
 from autograder.errors import CourseError
+from autograder.grading.cells import to_run
 from autograder.grading.settings import Settings
-from autograder.grading.submission import grade, to_run
-from autograder.grading.verdict import GRADED, UNGRADABLE
-from autograder.sandbox.limits import Limits
+from autograder.grading.submission import grade
+from autograder.grading.verdict import Status
+from autograder.sandbox.outside.limits import Limits
 from autograder.vae_swiss_roll.samples import RIGHT, loss, sampler
 
 
@@ -23,7 +24,7 @@ def lost(verdict):
 
 def test_the_release_untouched_earns_nothing_and_each_check_says_that_the_task_is_to_do(release, assignment):
     verdict = grade(nbformat.writes(release).encode(), assignment).verdict
-    assert (verdict.status, verdict.score, verdict.max_score) == (GRADED, 0, 8)
+    assert (verdict.status, verdict.score, verdict.max_score) == (Status.GRADED, 0, 8)
     assert all("still to do" in check.message for check in verdict.checks)
 
 
@@ -97,7 +98,7 @@ def test_a_cell_that_never_ends_is_where_the_notebook_ends(release, assignment):
     endless = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
     nb.cells.insert(0, nbformat.v4.new_code_cell(endless))
     found = grade(nbformat.writes(nb).encode(), assignment, SMALL).verdict
-    assert (found.status, found.score) == (GRADED, 0)
+    assert (found.status, found.score) == (Status.GRADED, 0)
     assert found.notes == ("Code cell 1 of the notebook did not end in time; the cells after it were not run.",)
 
 
@@ -122,7 +123,7 @@ def test_a_cell_that_ends_when_interrupted_costs_nothing(release, assignment):
 )
 def test_what_cannot_be_marked_waits_for_a_person_and_says_why(raw, message, assignment):
     found = grade(raw, assignment).verdict
-    assert found.status == UNGRADABLE
+    assert found.status == Status.UNGRADABLE
     assert message in found.message
     assert "score" not in found.to_json("x.ipynb")
 
@@ -132,9 +133,7 @@ def test_figures_that_the_student_drew_later_are_kept_and_scripts_are_not(releas
     png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()
     picture = nbformat.v4.new_output("display_data", {"image/png": png, "text/html": "<script>1</script>"})
     next(cell for cell in nb.cells if cell.id == "experiment-beta").outputs = [picture]
-    outputs = next(
-        cell for cell in grade(nbformat.writes(nb).encode(), assignment).notebook.cells if cell.id == "experiment-beta"
-    ).outputs
+    outputs = grade(nbformat.writes(nb).encode(), assignment).outputs["experiment-beta"]
     assert [dict(output.data) for output in outputs] == [{"image/png": png}]
 
 
@@ -158,7 +157,7 @@ def test_a_submission_that_uses_up_all_its_time_is_graded_with_what_is_left(rele
     nb = fill(release, RIGHT)
     nb.cells.insert(0, nbformat.v4.new_code_cell("import time\ntime.sleep(60)"))
     found = grade(nbformat.writes(nb).encode(), assignment, Settings(limits=Limits(submission_seconds=3))).verdict
-    assert (found.status, found.score, len(found.checks)) == (GRADED, 0, 9)
+    assert (found.status, found.score, len(found.checks)) == (Status.GRADED, 0, 9)
 
 
 def ran(nb, assignment):
@@ -190,7 +189,7 @@ def test_all_cells_are_run_only_on_request_and_earn_nothing(release, assignment)
     def shown(execute):
         graded = grade(raw, assignment, Settings(limits=limits, execute=execute))
         assert graded.verdict.score == 8
-        return graded.verdict.notes, [cell.outputs[0].get("text") or cell.outputs for cell in graded.notebook.cells[-3:]]
+        return graded.verdict.notes, [graded.outputs[cell.id][0].get("text") for cell in nb.cells[-3:]]
 
     assert shown("needed") == ((), ["the student's"] * 3)
     notes, outputs = shown("all")

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from autograder.rubric import NotEarned
+from autograder.criteria import NotEarned
 from autograder.vae_swiss_roll import noise
 
 SHAPE = (256, 128, 2)  # calls, rows, columns, as in the check

@@ -3,8 +3,8 @@
 import pytest
 from bs4 import BeautifulSoup
 
-from autograder import pages
-from autograder.vae_swiss_roll.hostile.script_in_everything import ATTACHED, PAYLOADS
+from autograder.nbgrader import pages
+from tests.hostile.script_in_everything import ATTACHED, PAYLOADS
 
 
 def shown(source, **cell):

@@ -5,11 +5,12 @@ import shutil
 import pytest
 
 from autograder.course import rubric, selftest
-from autograder.course.settings import settings_of
 from autograder.errors import CourseError
+from autograder.grading.kept_pytest import criteria
 from autograder.grading.settings import Settings
 from autograder.grading.submission import grade
-from autograder.sandbox.limits import Limits
+from autograder.nbgrader import configuration
+from autograder.sandbox.outside.limits import Limits
 from autograder.vae_swiss_roll.policies import POLICIES
 from autograder.vae_swiss_roll.samples import ANSWERS, loss, sampler
 from tests.conftest import ROOT
@@ -30,6 +31,11 @@ CASES = {
         7,
     ),
 }
+
+
+def settings_of(folder, assignment=None, **instead):
+    """The settings that the configuration in a folder makes."""
+    return configuration.settings(configuration.read(folder), assignment, **instead)
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
@@ -70,16 +76,51 @@ def test_settings_come_from_the_courses_configuration(tmp_path, submission, assi
             'c.GradeOutside.limits = {"cell_seconds": 7}\n'
             'c.GradeOutside.points = {"reparameterize.scale": 1.5, "reparameterize.noise": 0.5}\n'
         )
-    settings = settings_of(tmp_path, sandbox="other")
+    settings = settings_of(tmp_path, assignment, sandbox="uid")
     assert settings == Settings(
-        "other",
+        "uid",
         Limits(cell_seconds=7),
         {"reparameterize.scale": 1.5, "reparameterize.noise": 0.5},
         {"kl_summed_over_batch": True},
     )
     (tmp_path / "nbgrader_config.py").write_text("c.GradeOutside.limits = {")
-    with pytest.raises(CourseError, match="SyntaxError"):
+    with pytest.raises(CourseError, match=r"nbgrader_config.py, line 1: .*never closed: `c.GradeOutside.limits = {`"):
         settings_of(tmp_path)
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\n\nc.GradeOutside.limits = seven\n")
+    with pytest.raises(CourseError, match=r"nbgrader_config.py, line 3: NameError: name 'seven' is not defined"):
+        settings_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            'c.GradeOutside.polices = {"monte_carlo_kl": True}',
+            "sets c.GradeOutside.polices, which does not exist. Known: device",
+        ),
+        ("c.GradeOutside.device = 3", "c.GradeOutside: The 'device' trait"),
+        ('c.GradeOutside.device = "tpu"', "c.GradeOutside.device names 'tpu', which does not exist. Known: auto, cpu, cuda."),
+        ('c.GradeOutside.sandbox = "docker"', "c.GradeOutside.sandbox names 'docker', .*Known: bubblewrap, uid, none"),
+        ('c.GradeOutside.execute = "some"', "c.GradeOutside.execute names 'some', .*Known: needed, all"),
+        (
+            'c.GradeOutside.limits = {"cell_seconds": "7"}',
+            r"c.GradeOutside.limits\['cell_seconds'\] is '7'; it must be a number",
+        ),
+        (
+            'c.GradeOutside.policies = {"monte_carlo_kl": 1}',
+            r"c.GradeOutside.policies\['monte_carlo_kl'\] is 1; it must be True or",
+        ),
+        (
+            'c.GradeOutside.points = {"reparameterize.scale": "1"}',
+            r"c.GradeOutside.points\['reparameterize.scale'\] is '1'; it",
+        ),
+        ('c.GradeOutside.points = {"reparameterize.scale": 2}', "criteria of reparameterize are worth 6 points together"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_starts(line, sentence, tmp_path, assignment):
+    (tmp_path / "nbgrader_config.py").write_text(f"c = get_config()\n{line}\n")
+    with pytest.raises(CourseError, match=sentence):
+        settings_of(tmp_path, assignment)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +157,7 @@ def test_the_rubric_page_follows_the_settings(assignment):
 
 
 def test_the_rubric_page_holds_every_criterion_and_no_solution(assignment):
-    found = rubric.criteria(assignment)
+    found = criteria(assignment)
     page = rubric.page(assignment, Settings())
     assert sum(criterion.points for criterion in found) == 8
     assert all(criterion.title in page and criterion.asks in page for criterion in found)

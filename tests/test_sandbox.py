@@ -14,9 +14,9 @@ import pytest
 
 from autograder.errors import SandboxError, TimedOut, WorkerDied
 from autograder.grading.session import Kernel
-from autograder.sandbox import bubblewrap, conformance
-from autograder.sandbox.limits import MIB, Limits
-from autograder.sandbox.warm import Zygote
+from autograder.sandbox.outside import bubblewrap, conformance
+from autograder.sandbox.outside.limits import MIB, Limits
+from autograder.sandbox.outside.warm import Zygote
 from tests.conftest import ORDINARY_USER, with_python_open_to_all
 
 
@@ -228,7 +228,7 @@ def test_nothing_of_a_submission_is_left_for_the_next(start, calls):
 
 
 def test_a_notebook_can_make_temporary_files_and_is_asked_for_by_the_shells_name(start, assignment):
-    kernel = Kernel(start, assignment.calls, Limits())
+    kernel = Kernel(start, assignment.operations, Limits())
     try:
         code = "import tempfile\nwith tempfile.NamedTemporaryFile() as file:\n    print(file.name)"
         (output,) = kernel.execute(code + "\nprint(type(get_ipython()).__name__)", 10)
@@ -281,7 +281,7 @@ def test_an_ordinary_user_gets_the_same_sandbox():
     calls = folder / "calls.py"
     shutil.copy(conformance.PROBES, calls)
     code = f"""
-        from autograder.sandbox import bubblewrap
+        from autograder.sandbox.outside import bubblewrap
         for start in (bubblewrap.start_warm, bubblewrap.start_cold):
             worker = start({str(calls)!r}, bubblewrap.Limits())
             reply, _ = worker.channel.call({{"code": "result = open('/proc/self/status').read()"}}, {{}}, 10, "status")

@@ -13,15 +13,17 @@ import dataclasses
 import pathlib
 import signal
 import threading
+from collections.abc import Callable, Iterator, Mapping
 
 import nbformat
 from nbgrader.api import Gradebook, MissingEntry
 
-from autograder.course.executors import Killed
-from autograder.course.folder import on_path, quiet
-from autograder.errors import CourseError, GraderError
+from autograder.assignment import Assignment
+from autograder.course.executors import Executor, Marking
+from autograder.course.folder import Course, on_path, quiet
+from autograder.errors import CourseError, GraderError, Killed
 from autograder.grading import results
-from autograder.grading.verdict import UNGRADABLE, Graded, Verdict
+from autograder.grading.verdict import Graded, Status, Verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Marked:
     known: bool
 
 
-def submissions(course, assignment):
+def submissions(course: Course, assignment: Assignment) -> dict[str, pathlib.Path]:
     """student → path of the submitted notebook, in nbgrader's folder; CourseError when there are none."""
     coursedir, name = course.coursedir, assignment.name
     pattern = pathlib.Path(coursedir.format_path(coursedir.submitted_directory, "*", name))
@@ -53,12 +55,17 @@ def submissions(course, assignment):
     return {path.relative_to(root).parts[0]: path for path in found}
 
 
-def grade_class(course, assignment, executor, progress, again=False):
+def grade_class(
+    course: Course,
+    assignment: Assignment,
+    executor: Executor,
+    progress: Callable[[int, int, str], None],
+    again: bool = False,
+) -> Iterator[Marked]:
     """Marks every submission of the class and records it. Yields `Marked`, as they are recorded.
 
     Args:
-        course: `Course`.
-        executor: see `executors.py`.
+        executor: where they are marked.
         progress: `progress(done, total, what)`.
         again: whether what was marked before is marked anew.
 
@@ -74,9 +81,12 @@ def grade_class(course, assignment, executor, progress, again=False):
         yield Marked(student, paths[student], results.verdict_in(packed), known)
 
 
-def marked(course, assignment, executor, paths, again):
+def marked(
+    course: Course, assignment: Assignment, executor: Executor, paths: Mapping[str, pathlib.Path], again: bool
+) -> Iterator[tuple[str, str, bytes, bool]]:
     """Yields (student, name of the result, packed result, whether it was known), as they are kept."""
-    settings, store, waiting, students = course.settings(), course.results(), {}, iter(paths.items())
+    settings, store, students = course.settings, course.results, iter(paths.items())
+    waiting: dict[Marking, tuple[str, str]] = {}
     while True:
         while len(waiting) < executor.slots and (student_path := next(students, None)):
             student, path = student_path
@@ -96,13 +106,13 @@ def marked(course, assignment, executor, paths, again):
             yield student, key, packed, False
 
 
-def result_of(future, assignment):
+def result_of(future: Marking, assignment: Assignment) -> bytes:
     """The packed result that a future holds."""
     try:
         fingerprint, packed = future.result()
     except Killed as error:
         message = f"{error} It waits for a person; `autograder grade --again` tries it once more."
-        return results.pack(Graded(Verdict(UNGRADABLE, message=message), None))
+        return results.pack(Graded(Verdict(Status.UNGRADABLE, message=message), None))
     if fingerprint != results.fingerprint(assignment.name):
         raise GraderError(
             "What marks is another version of this package or of a library than what records: install the same versions on the "
@@ -111,7 +121,7 @@ def result_of(future, assignment):
     return packed
 
 
-def in_gradebook(course, assignment):
+def in_gradebook(course: Course, assignment: Assignment) -> set[str]:
     """The students who have a submission in the gradebook; CourseError when it does not know the assignment."""
     with quiet(), on_path(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
         try:
@@ -123,27 +133,28 @@ def in_gradebook(course, assignment):
         return {submission.student_id for submission in gradebook.assignment_submissions(assignment.name)}
 
 
-def recorded(course, assignment, student):
+def recorded(course: Course, assignment: Assignment, student: str) -> str | None:
     """The name of the result that the student's autograded notebook shows, or None."""
     try:
         nb = nbformat.read(course.autograded(assignment.name, student), as_version=nbformat.NO_CONVERT)
     except (OSError, ValueError):
         return None
-    return nb.metadata.get("autograder", {}).get("result")
+    found: str | None = nb.metadata.get("autograder", {}).get("result")
+    return found
 
 
-def record(course, assignment, student):
+def record(course: Course, assignment: Assignment, student: str) -> None:
     with uninterrupted():
         course.autograde(assignment.name, student)
 
 
 @contextlib.contextmanager
-def uninterrupted():
+def uninterrupted() -> Iterator[None]:
     """Ctrl-C waits until the end: nbgrader would take it for a failed submission."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked = []
+    asked: list[bool] = []
     before = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
     try:
         yield

@@ -3,16 +3,17 @@
 import dataclasses
 import pathlib
 import shutil
+from collections.abc import Callable
 
 import nbformat
 from nbgrader.api import Gradebook
 from nbgrader.plugins import CsvExportPlugin
 
-from autograder.assignment import course_file
+from autograder.assignment import Assignment
 from autograder.course.batch import grade_class
 from autograder.course.executors import Processes
-from autograder.course.folder import Course, quiet
-from autograder.course.release import make
+from autograder.course.folder import quiet
+from autograder.course.release import make, new_course
 from autograder.errors import CourseError
 
 
@@ -29,7 +30,7 @@ class Row:
 
     student: str
     story: str
-    cells: dict
+    cells: dict[str, tuple[float | None, float]]
     waiting: int
     feedback: pathlib.Path
 
@@ -40,24 +41,22 @@ class Demo:
 
     root: pathlib.Path
     release: pathlib.Path
-    rows: list
+    rows: list[Row]
     gradebook: pathlib.Path
     grades: pathlib.Path
     feedback: pathlib.Path
 
 
-def run(root, assignment, progress):
+def run(root: pathlib.Path, assignment: Assignment, progress: Callable[[int, int, str], None]) -> Demo:
     """Makes a new course in `root`, marks the assignment's sample class, writes feedback and grades. → Demo
 
     Args:
         progress: `progress(done, total, what)`, called before each piece of work and once at the end.
     """
-    root = pathlib.Path(root).resolve()
+    root = root.resolve()
     progress(0, 1, "generating the release")
     new_folder(root)
-    shutil.copy(course_file("nbgrader_config.py"), root)
-    shutil.copytree(course_file("source", assignment.name), root / "source" / assignment.name)
-    course = Course(root)
+    course = new_course(root, assignment)
     release, leaks = make(course, assignment)
     if leaks:
         raise CourseError("The release gives something away:\n" + "\n".join(leaks))
@@ -82,7 +81,7 @@ def run(root, assignment, progress):
     return Demo(root, release, rows, root / "gradebook.db", grades, root / "feedback")
 
 
-def new_folder(root):
+def new_folder(root: pathlib.Path) -> None:
     """An empty folder; one that is there is removed only if an earlier demonstration made it."""
     if root.exists():
         if any(root.iterdir()) and not (root / STAMP).exists():
@@ -95,7 +94,7 @@ def new_folder(root):
 STAMP = "made-by-autograder-demo.txt"
 
 
-def row(gradebook, assignment, student, story, page):
+def row(gradebook: Gradebook, assignment: Assignment, student: str, story: str, page: pathlib.Path) -> Row:
     submission = gradebook.find_submission_notebook(assignment.name, assignment.name, student)
     grades = {grade.cell.name: grade for grade in submission.grades}
     cells = {name: (grades[name].auto_score, grades[name].max_score_gradecell) for name in assignment.test_cells}

@@ -1,10 +1,7 @@
 """Where the submissions of a class are marked: processes of this machine, or a Dask cluster.
 
-    driver ── bytes of a submission ──► a grader's process ── sandbox, checks ──► bytes of a result ──► driver
+driver ── bytes of a submission ──► a grader's process ── sandbox, checks ──► bytes of a result ──► driver
 
-An executor has `slots`, how many submissions are handed to it at most, and `submit(raw, assignment's name, settings)` → a
-`concurrent.futures.Future` of (fingerprint of the marking code, packed result). The future raises `Killed` when the process
-that marked the submission ended twice; the other submissions notice nothing.
 """
 
 import concurrent.futures
@@ -13,27 +10,46 @@ import functools
 import gc
 import multiprocessing
 import os
+import pathlib
 import queue
 import shutil
 import signal
+import socket
 import threading
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol
 
-import autograder.quick  # noqa: F401 (first, before what it makes quick)
-from autograder.errors import AutograderError, CourseError, GraderError
-from autograder.sandbox.warm import Zygote
+from autograder.assignment import Assignment
+from autograder.errors import CourseError, GraderError, Killed
+from autograder.quick import start_quickly
+from autograder.sandbox.outside.warm import Zygote
+
+if TYPE_CHECKING:
+    from autograder.grading.settings import Settings
 
 ATTEMPTS = 2
 DO_NOT_START = "The processes that mark do not start; what they say stands above. `autograder doctor` looks for the reason."
-# Imported once, for all processes that are forked from there.
-PRELOADED = ("__main__", "autograder.grading.results", "autograder.grading.submission")
+Marking = concurrent.futures.Future[tuple[str, bytes]]  # (fingerprint of the marking code, packed result)
 
 
-class Killed(AutograderError):
-    """Marking a submission ended the grader's own process, each time that it was tried."""
+class Executor(Protocol):
+    """Where submissions are marked.
+
+    Attributes:
+        slots: how many submissions are handed to it at most.
+    """
+
+    @property
+    def slots(self) -> int: ...
+
+    def submit(self, raw: bytes, name: str, settings: "Settings") -> Marking:
+        """Marks a submission of the assignment of that name.
+
+        The future raises `Killed` when the process that marked it ended twice; the other submissions notice nothing.
+        """
 
 
-def mark(raw, name, settings):
+def mark(raw: bytes, name: str, settings: "Settings") -> tuple[str, bytes]:
     """(fingerprint, packed result) of one submission; what every executor runs."""
     from autograder import assignment as assignments
     from autograder.grading import results
@@ -58,24 +74,28 @@ class Processes:
         workers: number of processes; one per core by default.
     """
 
-    def __init__(self, assignment, workers=None):
+    def __init__(self, assignment: Assignment, workers: int | None = None) -> None:
         self._workers = workers or len(own_cores())
         self.slots = 2 * self._workers  # none waits until the driver has recorded another one's result
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([__name__, *PRELOADED, f"autograder.{assignment.name}.student"])
-        self._calls, self._zygote = str(assignment.calls), None
+        # Imported once, for all processes that are forked from there.
+        self._context.set_forkserver_preload(["autograder.course.preloaded", "__main__", f"{assignment.package}.student"])
+        self._operations = assignment.operations
+        self._zygote: Zygote | None = None
         self._threads = concurrent.futures.ThreadPoolExecutor(self._workers)
-        self._free, self._started, self._closing = queue.SimpleQueue(), {}, False
+        self._free: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
+        self._started: dict[ProcessPoolExecutor, tuple[concurrent.futures.Future[int], int | None]] = {}
+        self._closing = False
 
-    def __enter__(self):
+    def __enter__(self) -> "Processes":
         """Starts them, and does not wait until they are ready."""
         if shutil.which("bwrap"):
-            self._zygote = Zygote.start(self._calls)
+            self._zygote = Zygote.start(self._operations)
         for core in cores(self._workers):
             self._free.put(self._pool(core))
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         # Nobody waits for what is under way, which may take minutes, nor for processes that are done to put things away.
         self._closing = True
         for pid, _ in self._started.values():
@@ -85,20 +105,20 @@ class Processes:
         for pool in self._started:
             pool.shutdown(cancel_futures=True)  # and waits: a pool that is still closing when Python ends prints a traceback
 
-    def _pool(self, core):
+    def _pool(self, core: int | None) -> ProcessPoolExecutor:
         # The process has its own copy of the socket once it is started; a twin ends when the last one is closed.
         with self._zygote.twin(core) if self._zygote else contextlib.nullcontext() as twin:
-            pool = concurrent.futures.ProcessPoolExecutor(1, self._context, start_process, (self._calls, twin, core))
+            pool = ProcessPoolExecutor(1, self._context, start_process, (self._operations, twin, core))
             try:
                 self._started[pool] = pool.submit(os.getpid), core
             except (EOFError, OSError) as error:
                 raise GraderError(DO_NOT_START) from error
         return pool
 
-    def submit(self, raw, name, settings):
+    def submit(self, raw: bytes, name: str, settings: "Settings") -> Marking:
         return self._threads.submit(self._mark, raw, name, settings)
 
-    def _mark(self, raw, name, settings):
+    def _mark(self, raw: bytes, name: str, settings: "Settings") -> tuple[str, bytes]:
         pool = self._free.get()
         try:
             for _ in range(ATTEMPTS):
@@ -113,7 +133,7 @@ class Processes:
         finally:
             self._free.put(pool)
 
-    def _wait_until_started(self, pool):
+    def _wait_until_started(self, pool: ProcessPoolExecutor) -> None:
         try:
             self._started[pool][0].result()
         except BrokenProcessPool as error:
@@ -122,34 +142,37 @@ class Processes:
             raise GraderError(DO_NOT_START) from error
 
 
-def own_cores():
+def own_cores() -> list[int]:
     """Those that this process may use, which a batch system or a container may make fewer than there are."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count()))
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
-def cores(workers):
+def cores(workers: int) -> list[int] | list[None]:
     """The core that each of the workers keeps to, or None for each."""
     own = own_cores()
     return own if workers == len(own) > 1 and hasattr(os, "sched_setaffinity") else [None] * workers
 
 
-def start_process(calls=None, twin=None, core=None):
+def start_process(operations: pathlib.Path | None = None, twin: socket.socket | None = None, core: int | None = None) -> None:
     """In a new process of this machine, with a warm process of its own at the other end of `twin`, a control socket."""
+    start_quickly()
     import torch
 
     if core is not None:
         os.sched_setaffinity(0, {core})
     gc.freeze()  # what was imported is not looked at again
-    if twin is not None:
-        Zygote.adopt(calls, twin)
+    if twin is not None and operations is not None:
+        Zygote.adopt(operations, twin)
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is the driver's to answer; sandboxes do not inherit this
     threading.Thread(target=end_with_the_driver, daemon=True).start()
     torch.set_num_threads(1)  # the processes use the cores; threads beside them cost half as much again in waiting
 
 
-def end_with_the_driver():
+def end_with_the_driver() -> None:
     """A process of a pool would wait for work for ever when the one that made it was killed."""
-    multiprocessing.parent_process().join()
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
     os._exit(1)
 
 
@@ -161,7 +184,7 @@ class Cluster:
         timeout: seconds to wait for it.
     """
 
-    def __init__(self, address, timeout=20):
+    def __init__(self, address: str, timeout: float = 20) -> None:
         try:
             import distributed
         except ImportError as error:
@@ -176,32 +199,33 @@ class Cluster:
                 f"No Dask scheduler answers at {address}: {error}. Start one with `dask scheduler`, and workers with "
                 "`dask worker ADDRESS --nthreads 1`."
             ) from error
-        self._futures = {}
+        self._futures: dict[Marking, Any] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> "Cluster":
         # A task is tried again when its worker dies; by default so often that one submission could end four workers.
         self._client.run_on_scheduler(allow_failures, ATTEMPTS - 1)
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         for future in list(self._futures.values()):
             with contextlib.suppress(Exception):
                 future.cancel()
         self._client.close()
 
     @property
-    def slots(self):
+    def slots(self) -> int:
         """Two for each thread of the workers, so that none waits for the driver; workers may come and go."""
-        return 2 * max(1, sum(self._client.nthreads().values()))
+        threads: dict[str, int] = self._client.nthreads()
+        return 2 * max(1, sum(threads.values()))
 
-    def submit(self, raw, name, settings):
-        promise = concurrent.futures.Future()
+    def submit(self, raw: bytes, name: str, settings: "Settings") -> Marking:
+        promise: Marking = concurrent.futures.Future()
         future = self._client.submit(mark, raw, name, settings, pure=False)
         self._futures[promise] = future
         future.add_done_callback(functools.partial(self._keep, promise))
         return promise
 
-    def _keep(self, promise, future):
+    def _keep(self, promise: Marking, future: Any) -> None:
         self._futures.pop(promise, None)
         try:
             promise.set_result(future.result())
@@ -211,6 +235,6 @@ class Cluster:
             promise.set_exception(error)
 
 
-def allow_failures(number, dask_scheduler):
+def allow_failures(number: int, dask_scheduler: Any) -> None:
     """Runs in the scheduler."""
     dask_scheduler.allowed_failures = number

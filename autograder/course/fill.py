@@ -2,11 +2,14 @@
 
 import ast
 import copy
+from collections.abc import Mapping
+
+from nbformat import NotebookNode
 
 from autograder.grading.notebook import grade_id_of
 
 
-def cell(nb, grade_id):
+def cell(nb: NotebookNode, grade_id: str) -> NotebookNode:
     """The cell with that grade_id; KeyError when there is none."""
     for candidate in nb.cells:
         if grade_id_of(candidate) == grade_id:
@@ -14,7 +17,7 @@ def cell(nb, grade_id):
     raise KeyError(f"no cell with grade_id {grade_id!r}")
 
 
-def fill(nb, answers):
+def fill(nb: NotebookNode, answers: Mapping[str, str]) -> NotebookNode:
     """A copy of `nb` with answers in place.
 
     Args:
@@ -28,9 +31,9 @@ def fill(nb, answers):
     return nb
 
 
-def replace_function(source, function):
+def replace_function(source: str, function: str) -> str:
     """`source` with the function or method of the same name as `function` replaced by it, indented to fit."""
-    name = ast.parse(function).body[0].name
+    (name,) = (node.name for node in ast.parse(function).body if isinstance(node, ast.FunctionDef))
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef) and node.name == name:
             indent = " " * node.col_offset

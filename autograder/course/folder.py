@@ -7,15 +7,20 @@ import pathlib
 import re
 import sys
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 from nbgrader.api import Gradebook
 from nbgrader.apps.api import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.exc import SAWarning
-from traitlets.config import PyFileConfigLoader
 
+from autograder.assignment import Assignment
 from autograder.errors import CourseError
-from autograder.nbgrader_plugin import GradeOutside
+from autograder.grading.results import Results
+from autograder.grading.settings import Settings
+from autograder.nbgrader import configuration
+from autograder.nbgrader.autograde import GradeOutside
 
 
 class Course:
@@ -23,52 +28,54 @@ class Course:
 
     Args:
         root: the folder with `nbgrader_config.py`.
+        assignment: which of its assignments this is about; its settings are checked.
         execute: which cells are run when it marks, in place of what the configuration says.
+
+    Attributes:
+        settings: for marking, as `nbgrader autograde` reads them.
+        results: what was marked in this course before.
+
+    Raises:
+        CourseError: it is no course, or its configuration is wrong.
     """
 
-    def __init__(self, root, execute=None):
-        self.root = pathlib.Path(root).resolve()
-        if not (self.root / "nbgrader_config.py").exists():
+    def __init__(self, root: pathlib.Path, assignment: Assignment | None = None, execute: str | None = None) -> None:
+        self.root = root.resolve()
+        if not (self.root / configuration.CONFIG).exists():
             raise CourseError(
                 f"{self.root} holds no nbgrader_config.py, so it is no course folder; go to one or name it with --course."
             )
-        config = PyFileConfigLoader("nbgrader_config.py", path=str(self.root)).load_config()
+        config = configuration.read(self.root)
         config.CourseDirectory.root = str(self.root)
         if execute is not None:
             config.GradeOutside.execute = execute
+        self.settings: Settings = configuration.settings(config, assignment)
+        self.results: Results = GradeOutside(config=config).kept(self.root)
         self.coursedir = CourseDirectory(config=config)
         self.coursedir.log.setLevel(logging.ERROR)
         self.api = NbGraderAPI(self.coursedir, config=config)
-        self._marking, self._connection = GradeOutside(config=config), OneConnection()
+        self._connection = OneConnection()
 
-    def settings(self):
-        """`Settings` for marking, as `nbgrader autograde` reads them."""
-        return self._marking.settings()
-
-    def results(self):
-        """The `Results` that are kept in this course."""
-        return self._marking.kept(self.root)
-
-    def autograded(self, name, student):
+    def autograded(self, name: str, student: str) -> pathlib.Path:
         """Path of the marked notebook of a student."""
         return pathlib.Path(self.coursedir.format_path(self.coursedir.autograded_directory, student, name)) / f"{name}.ipynb"
 
-    def generate_assignment(self, name):
+    def generate_assignment(self, name: str) -> pathlib.Path:
         """Runs `nbgrader generate_assignment`: writes the release, registers the assignment. → the release's path"""
         self._run("generate_assignment", name, force=True)
         return pathlib.Path(self.coursedir.format_path(self.coursedir.release_directory, ".", name)) / f"{name}.ipynb"
 
-    def autograde(self, name, student):
+    def autograde(self, name: str, student: str) -> None:
         """Runs `nbgrader autograde` for one student."""
         with self._connection:
             self._run("autograde", name, student, force=True)
 
-    def generate_feedback(self, name, student):
+    def generate_feedback(self, name: str, student: str) -> pathlib.Path:
         """Runs `nbgrader generate_feedback` for one student. → the page's path"""
         self._run("generate_feedback", name, student_id=student, force=True)
         return pathlib.Path(self.coursedir.format_path(self.coursedir.feedback_directory, student, name)) / f"{name}.html"
 
-    def _run(self, command, *args, **kwargs):
+    def _run(self, command: str, *args: str, **kwargs: Any) -> None:
         with quiet(), on_path():
             result = getattr(self.api, command)(*args, **kwargs)
         if not result["success"]:
@@ -78,7 +85,7 @@ class Course:
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Without the warnings of nbgrader's own database code, which nobody here can act on."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SAWarning)
@@ -92,13 +99,13 @@ class OneConnection:
     every statement anew, looks for every table, and looks for the course: together half of what recording takes.
     """
 
-    def __init__(self):
-        self._opened = {}  # what it was opened with → what it consists of
+    def __init__(self) -> None:
+        self._opened: dict[tuple[Any, ...], dict[str, Any]] = {}  # what it was opened with → what it consists of
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self._theirs = Gradebook.__init__, Gradebook.close
 
-        def open_once(gradebook, *args, **kwargs):
+        def open_once(gradebook: Any, *args: Any, **kwargs: Any) -> None:
             with_what = (*args, *kwargs.items())
             if with_what not in self._opened:
                 self._theirs[0](gradebook, *args, **kwargs)
@@ -107,12 +114,12 @@ class OneConnection:
 
         Gradebook.__init__, Gradebook.close = open_once, lambda gradebook: gradebook.db.remove()
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         Gradebook.__init__, Gradebook.close = self._theirs
 
 
 @contextlib.contextmanager
-def on_path():
+def on_path() -> Iterator[None]:
     """nbgrader makes a new gradebook by running `alembic`, which must be on PATH even when the environment is not active."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join([str(pathlib.Path(sys.executable).parent), before])

@@ -2,11 +2,18 @@
 
 import ast
 import json
+import pathlib
+import shutil
+import tempfile
 
 import nbformat
+from nbformat import NotebookNode
 
+from autograder.assignment import Assignment
 from autograder.course.fill import cell
+from autograder.course.folder import Course
 from autograder.grading.notebook import BEGIN_HIDDEN, END_HIDDEN, visible
+from autograder.nbgrader import configuration
 
 # What no release may contain, wherever in the file it stands.
 MARKS = (
@@ -21,7 +28,7 @@ MARKS = (
 LONG = 25  # characters: a line of a solution that is shorter may well stand elsewhere
 
 
-def leaks(release, assignment):
+def leaks(release: NotebookNode, assignment: Assignment) -> list[str]:
     """Sentences about everything in `release` (a notebook) that belongs to the master alone; empty when it is clean.
 
     Looks at sources, metadata, outputs and attachments, at the lines of every solution and hidden region, and at calls that
@@ -43,9 +50,10 @@ def leaks(release, assignment):
     return found
 
 
-def private_lines(master):
+def private_lines(master: NotebookNode) -> list[str]:
     """Lines that stand only in solution or hidden regions of the master."""
-    private, public = set(), set()
+    private: set[str] = set()
+    public: set[str] = set()
     for candidate in master.cells:
         shown, in_solution = visible(candidate.source), False
         hidden = set(candidate.source.split("\n")) - set(shown.split("\n"))
@@ -60,7 +68,7 @@ def private_lines(master):
     return sorted(line for line in private if len(line) >= LONG and line not in shown)
 
 
-def stub_messages(release, assignment):
+def stub_messages(release: NotebookNode, assignment: Assignment) -> dict[str, str]:
     """grade_id of each solution cell that stands before a test cell → what its stub's NotImplementedError says."""
     ids = list(assignment.graded_cells)
     before = ids[: ids.index(assignment.test_cells[-1])]
@@ -79,11 +87,31 @@ def stub_messages(release, assignment):
     return result
 
 
-def make(course, assignment):
-    """Generates the release of `assignment` in `course` and proves it clean.
-
-    Returns:
-        (path, list of leaks).
-    """
+def make(course: Course, assignment: Assignment) -> tuple[pathlib.Path, list[str]]:
+    """Generates the release of `assignment` in `course` and proves it clean. → (path, list of leaks)"""
     path = course.generate_assignment(assignment.name)
     return path, leaks(nbformat.read(path, as_version=4), assignment)
+
+
+def new_course(root: pathlib.Path, assignment: Assignment) -> Course:
+    """A course with that assignment in an empty folder, as a release needs it."""
+    (root / configuration.CONFIG).write_text(CONFIGURATION, encoding="utf-8")
+    source = root / "source" / assignment.name
+    shutil.copytree(assignment.path.parent, source)
+    return Course(root, assignment)
+
+
+CONFIGURATION = """\
+from autograder.nbgrader import configure
+
+c = get_config()  # noqa: F821
+c.CourseDirectory.course_id = "autograder"
+configure(c)
+"""
+
+
+def generated(assignment: Assignment) -> NotebookNode:
+    """The student notebook, generated in a course of its own."""
+    with tempfile.TemporaryDirectory(prefix="autograder-") as folder:
+        path = new_course(pathlib.Path(folder), assignment).generate_assignment(assignment.name)
+        return nbformat.read(path, as_version=4)

@@ -9,27 +9,38 @@ import atexit
 import contextlib
 import dataclasses
 import functools
-import importlib
 import itertools
 import multiprocessing
 import pickle
 import signal
 import time
 import zlib
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Event
+from typing import Any, Protocol
 
 import nbformat
 import yaml
+from nbformat import NotebookNode
 
+from autograder.assignment import Assignment
 from autograder.course import executors
 from autograder.course.fill import cell, fill
-from autograder.errors import BadReply, GraderError, TimedOut, WorkerDied
+from autograder.errors import BadReply, CourseError, GraderError, TimedOut, WorkerDied
+from autograder.grading.cells import to_run
 from autograder.grading.judge import judge
+from autograder.grading.pytorch import reply_to
 from autograder.grading.session import Kernel
-from autograder.grading.submission import grade, to_run
-from autograder.sandbox import backends
-from autograder.sandbox.limits import Limits
+from autograder.grading.submission import grade
+from autograder.grading.verdict import CheckResult
+from autograder.sandbox.inside.messages import Call, Reply
+from autograder.sandbox.outside import backends
+from autograder.sandbox.outside.limits import Limits
+
+Progress = Callable[[int, int, str], None]
+Found = Generator[tuple[int, "list[Outcome]"], None, None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Entry:
     target: str
     answer: str
     points: float
-    lost: dict
+    lost: dict[str, str | None]
     why: str
     code: str
 
@@ -59,15 +70,15 @@ class Outcome:
     entry: Entry
     points: float
     max_points: float
-    lost: dict
-    messages: dict
+    lost: dict[str, str | None]
+    messages: dict[str, str]
     seed: int = 0
 
     @property
-    def as_expected(self):
+    def as_expected(self) -> bool:
         return (self.points, self.lost) == (self.entry.points, self.entry.lost)
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """The object that `autograder selftest --json` prints."""
         return {
             "name": self.entry.name,
@@ -84,32 +95,60 @@ class Outcome:
         }
 
 
-def catalogue(assignment):
+class Judge(Protocol):
+    """Judges entries, one after the other."""
+
+    def __call__(self, entry: Entry) -> list[Outcome]: ...
+
+    def close(self) -> None: ...
+
+
+Answers = Mapping[str, tuple[str, str]]  # target → (grade_id of the cell that answers it, a right answer)
+
+
+def catalogue(assignment: Assignment) -> list[Entry]:
     """The assignment's entries, in the file's order."""
-    return [Entry(**entry) for entry in yaml.safe_load((assignment.folder / "catalogue.yaml").read_text())]
+    try:
+        text = (assignment.folder / "catalogue.yaml").read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise CourseError(f"{assignment.name} has no catalogue of answers: {error.filename} is not there.") from error
+    return [Entry(**entry) for entry in yaml.safe_load(text)]
 
 
-def recombined(assignment):
+def recombined(assignment: Assignment) -> list[Entry]:
     """The assignment's right answers by recombination, as entries that deserve full points."""
-    made = importlib.import_module(f"autograder.{assignment.name}.variants").variants()
     points = {target: float(assignment.graded_cells[target]["points"]) for target in assignment.test_cells}
+    made = assignment.variants.variants()
     return [Entry(name, target, "right", points[target], {}, "", code) for name, target, code in made]
 
 
-def full(assignment, release, answers, entries, progress, workers=None):
-    """Each entry as a notebook through the whole grader. → list of Outcome
+def full(
+    assignment: Assignment,
+    release: NotebookNode,
+    answers: Answers,
+    entries: Sequence[Entry],
+    progress: Progress,
+    workers: int | None = None,
+) -> list[Outcome]:
+    """Each entry as a notebook through the whole grader.
 
     Args:
         release: the student notebook.
-        answers: grade_id of a solution cell → a right answer to it, by target: {target: (grade_id, source)}.
-        progress: `progress(done, total, what)`.
         workers: number of processes; one per core by default. With one, all happens in this process.
     """
     assignment = dataclasses.replace(assignment)  # without the master that it has read: a megabyte for each process
     return judged(functools.partial(Notebooks, assignment, release, answers), entries, progress, workers)
 
 
-def fast(assignment, release, answers, entries, progress, workers=None, seeds=(0,)):
+def fast(
+    assignment: Assignment,
+    release: NotebookNode,
+    answers: Answers,
+    entries: Sequence[Entry],
+    progress: Progress,
+    workers: int | None = None,
+    seeds: Sequence[int] = (0,),
+) -> list[Outcome]:
     """As `full`, with one sandbox for all entries of a process, which redefines the solution cells for each.
 
     Args:
@@ -122,9 +161,10 @@ def fast(assignment, release, answers, entries, progress, workers=None, seeds=(0
 # --- sharing out the entries -----------------------------------------------------------------------------------------
 
 
-def judged(make, entries, progress, workers):
+def judged(make: Callable[[], Judge], entries: Sequence[Entry], progress: Progress, workers: int | None) -> list[Outcome]:
     """What `judge = make()` finds for each entry, in one list; each process makes its own."""
-    workers, started, found = min(workers or len(executors.own_cores()), len(entries)), time.monotonic(), {}
+    workers, started = min(workers or len(executors.own_cores()), len(entries)), time.monotonic()
+    found: dict[int, list[Outcome]] = {}
     results = here(make, entries) if workers == 1 else elsewhere(make, entries, workers)
     with contextlib.closing(results):
         for number, outcomes in results:
@@ -134,14 +174,14 @@ def judged(make, entries, progress, workers):
     return [outcome for number in range(len(entries)) for outcome in found[number]]
 
 
-def here(make, entries):
+def here(make: Callable[[], Judge], entries: Sequence[Entry]) -> Found:
     """Yields (number, outcomes) for each entry."""
     with contextlib.closing(make()) as judge:
         for number, entry in enumerate(entries):
             yield number, judge(entry)
 
 
-def elsewhere(make, entries, workers):
+def elsewhere(make: Callable[[], Judge], entries: Sequence[Entry], workers: int) -> Found:
     """As `here`, in the order in which processes finish them. What a process raises stops the others, too."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
@@ -162,30 +202,31 @@ def elsewhere(make, entries, workers):
         pool.shutdown(cancel_futures=True)
 
 
-_process = {}
+_process: dict[str, Any] = {}
 
 
-def start_process(packed, stop):
+def start_process(packed: bytes, stop: Event) -> None:
     executors.start_process()
     judge = pickle.loads(zlib.decompress(packed))()
     atexit.register(judge.close)
     _process.update(judge=judge, stop=stop)
 
 
-def judge_in_process(entry):
+def judge_in_process(entry: Entry) -> list[Outcome]:
     # Some entries are on their way already when the pool is shut down.
-    return [] if _process["stop"].is_set() else _process["judge"](entry)
+    found: list[Outcome] = [] if _process["stop"].is_set() else _process["judge"](entry)
+    return found
 
 
 # --- judging an entry ------------------------------------------------------------------------------------------------
 
 
-def submission(release, answers, entry):
+def submission(release: NotebookNode, answers: Answers, entry: Entry) -> NotebookNode:
     """The release with the entry's function in its place, and the other tasks answered right."""
     return fill(release, dict({**answers, entry.target: (answers[entry.target][0], entry.code)}.values()))
 
 
-def outcome(entry, checks, seed=0):
+def outcome(entry: Entry, checks: Sequence[CheckResult], seed: int = 0) -> Outcome:
     lost = [check for check in checks if check.points < check.max_points]
     return Outcome(
         entry,
@@ -200,64 +241,69 @@ def outcome(entry, checks, seed=0):
 class Notebooks:
     """Judges entries as notebooks, each in a sandbox of its own."""
 
-    def __init__(self, assignment, release, answers):
+    def __init__(self, assignment: Assignment, release: NotebookNode, answers: Answers) -> None:
         self._assignment, self._release, self._answers = assignment, release, answers
 
-    def __call__(self, entry):
+    def __call__(self, entry: Entry) -> list[Outcome]:
         raw = nbformat.writes(submission(self._release, self._answers, entry)).encode()
         checks = grade(raw, self._assignment).verdict.checks
         return [outcome(entry, [check for check in checks if check.cell == entry.target])]
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
 class Bench:
     """Judges entries in one sandbox that has run the lesson's set-up, and takes one pair of solution cells after the other."""
 
-    def __init__(self, assignment, release, answers, seeds):
+    def __init__(self, assignment: Assignment, release: NotebookNode, answers: Answers, seeds: Sequence[int]) -> None:
         self._assignment, self._release, self._answers, self._seeds = assignment, release, answers, seeds
         code = [c for c in to_run(release, assignment)[0] if c.cell_type == "code"]
         self._setup = [c.source for c in code if "nbgrader" not in c.metadata]
         self._solutions = [c.metadata.nbgrader.grade_id for c in code if c.metadata.get("nbgrader", {}).get("solution")]
         # The CPU time of one submission would end a worker that takes hundreds.
-        self._limits, self._kernel, self._sources = Limits(cpu_seconds=100_000), None, []
+        self._limits = Limits(cpu_seconds=100_000)
+        self._kernel: Kernel | None = None
+        self._sources: list[str] = []
 
-    def __call__(self, entry):
+    def __call__(self, entry: Entry) -> list[Outcome]:
         self.define(submission(self._release, self._answers, entry))
         return [outcome(entry, self._judge(entry, seed), seed) for seed in self._seeds]
 
-    def _judge(self, entry, seed):
+    def _judge(self, entry: Entry, seed: int) -> tuple[CheckResult, ...]:
         student = self._assignment.student(self.call, seed=seed)
         return judge(self._assignment, student, entry.code, cells=[entry.target])
 
-    def define(self, nb):
+    def define(self, nb: NotebookNode) -> None:
         """Runs the solution cells of `nb`."""
         self._sources = [cell(nb, grade_id).source for grade_id in self._solutions]
         if self._kernel is not None:
-            self._run(self._sources)
+            self._run(self._kernel, self._sources)
 
-    def call(self, header, tensors):
+    def call(self, call: Call) -> Reply:
+        """Reaches the answers that were defined last: a `grading.pytorch.Caller`."""
         if self._kernel is None:
-            self._kernel = Kernel(backends.get("bubblewrap"), self._assignment.calls, self._limits)
-            self._run([*self._setup, *self._sources])
+            self._kernel = Kernel(backends.get("bubblewrap"), self._assignment.operations, self._limits)
+            self._run(self._kernel, [*self._setup, *self._sources])
+        name = self._assignment.functions[call.operation]
         try:
-            return self._kernel.call(header, tensors, self._limits.call_seconds, self._assignment.functions[header["op"]])
+            header, tensors = self._kernel.call(*call.write(), self._limits.call_seconds, name)
         except (TimedOut, WorkerDied, BadReply):
             self.close()
             raise
+        return reply_to(call, header, tensors)
 
-    def _run(self, sources):
+    def _run(self, kernel: Kernel, sources: Sequence[str]) -> None:
         for source in sources:
-            self._kernel.execute(source, self._limits.cell_seconds)
+            kernel.execute(source, self._limits.cell_seconds)
 
-    def close(self):
+    def close(self) -> None:
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
 
 
-def confusion(outcomes):
+def confusion(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:
     """{("right" | "wrong", "full" | "less"): count}."""
     counts = {(answer, got): 0 for answer in ("right", "wrong") for got in ("full", "less")}
     for found in outcomes:
@@ -265,11 +311,11 @@ def confusion(outcomes):
     return counts
 
 
-def rejections(outcomes):
+def rejections(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """One object per right answer, for `--json`: with how many seeds it was judged, and how it was rejected, if it was."""
     found = []
-    for (name, target), group in itertools.groupby(outcomes, key=lambda o: (o.entry.name, o.entry.target)):
-        group = list(group)
+    for (name, target), judged_so in itertools.groupby(outcomes, key=lambda o: (o.entry.name, o.entry.target)):
+        group = list(judged_so)
         rejected = [
             {"seed": o.seed, "points": o.points, "max_points": o.max_points, "lost": o.lost, "messages": o.messages}
             for o in group

@@ -6,7 +6,8 @@ made of our own words, of names that stand in the submission itself, and of smal
 
 import re
 
-from autograder.errors import BadReply, NotCallable, Raised, TimedOut, WorkerDied
+from autograder.errors import BadReply, NotCallable, Raised, SubmissionError, TimedOut, WorkerDied
+from autograder.grading.pytorch import Mistake
 
 # pattern over the message → sentence, with the pattern's groups; identifiers are checked against the submission's source
 KNOWN = [
@@ -48,11 +49,15 @@ KNOWN = [
 ]
 
 
-def explain(error, source):
+Explanation = tuple[str, str | None, str | None]
+
+
+def explain(error: SubmissionError, source: str, like: str) -> Explanation:
     """(sentence, misconception, device) for a SubmissionError.
 
     Args:
         source: the submission's code.
+        like: the input on whose device new tensors belong.
     """
     if isinstance(error, NotCallable):
         return f"The notebook does not define `{error.name}`, or the cell that does so failed.", None, None
@@ -72,19 +77,19 @@ def explain(error, source):
     if isinstance(error, BadReply):
         return "What came back could not be read as a tensor of numbers.", None, None
     if isinstance(error, Raised):
-        return raised(error, source)
+        return raised(error, source, like)
     return "The code could not be run to its end.", None, None
 
 
-def raised(error, source):
+def raised(error: Raised, source: str, like: str) -> Explanation:
     where = quoted(error.line, source)
     if error.kind == "NotImplementedError":
-        return "The task is still to do: its stub raises `NotImplementedError`.", "not_done", None
+        return "The task is still to do: its stub raises `NotImplementedError`.", Mistake.NOT_DONE, None
     if error.device:
         return (
             f"The call failed because tensors are on different devices, or on one that is not there{where}: make new tensors "
-            "on the device of `mu`.",
-            "fixed_device",
+            f"on the device of `{like}`.",
+            Mistake.FIXED_DEVICE,
             None,
         )
     kind = f"`{error.kind}`" if error.kind else "an exception of your own"
@@ -95,12 +100,12 @@ def raised(error, source):
     return f"The call raised {kind}{where}. Run the cell's visible checks and follow the traceback.", None, None
 
 
-def quoted(line, source):
+def quoted(line: str | None, source: str) -> str:
     """The failing line, quoted, when it is literally one of the submission's."""
     if line and len(line) <= 160 and line.isprintable() and line in (part.strip() for part in source.splitlines()):
         return f" at `{line}`"
     return ""
 
 
-def word_in(word, source):
+def word_in(word: str, source: str) -> bool:
     return re.search(rf"\b{re.escape(word)}\b", source) is not None

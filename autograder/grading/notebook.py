@@ -8,11 +8,14 @@ import ast
 import base64
 import binascii
 import copy
+import dataclasses
 import json
 import re
-import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import nbformat
+from nbformat import NotebookNode
 
 from autograder.errors import Ungradable
 
@@ -25,12 +28,33 @@ SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 MAX_IMAGE = 3_000_000
 
 
-def grade_id_of(cell):
-    """The cell's grade_id, or None."""
+@dataclasses.dataclass(frozen=True)
+class Submission:
+    """What was handed in, read and repaired.
+
+    Attributes:
+        raw: the file's bytes.
+        nb: the notebook, which marking changes: the outputs of the cells that are run.
+        notes: a sentence for each repair.
+    """
+
+    raw: bytes
+    nb: NotebookNode
+    notes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, raw: bytes, master: NotebookNode) -> "Submission":
+        """Reads and repairs it; Ungradable when there is nothing to mark."""
+        nb = read(raw)
+        return cls(raw, nb, tuple(repair(nb, master)))
+
+
+def grade_id_of(cell: NotebookNode) -> Any:
+    """The cell's grade_id, a string, or None."""
     return cell.metadata.get("nbgrader", {}).get("grade_id")
 
 
-def read(raw):
+def read(raw: bytes) -> NotebookNode:
     """The notebook in `raw` (bytes), as nbformat 4; Ungradable when it is none."""
     if len(raw) > MAX_BYTES:
         raise Ungradable(f"The file has {len(raw) / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB that are read.")
@@ -50,7 +74,7 @@ def read(raw):
         raise Ungradable("The file is JSON, but not a notebook: it has no cells.")
     try:
         nb = nbformat.convert(nbformat.from_dict(data), 4) if data.get("nbformat") != 4 else nbformat.from_dict(data)
-        cells = [cell for cell in map(normal, nb.cells) if cell is not None]
+        cells = [clean for n, cell in enumerate(nb.cells) if (clean := normal(cell, f"unnamed-{n}")) is not None]
     except Exception as error:  # nbformat's converters assume a valid notebook and raise whatever they meet
         raise Ungradable(f"The notebook's structure cannot be understood ({type(error).__name__}).") from error
     unique_ids(cells)
@@ -58,22 +82,26 @@ def read(raw):
     return nbformat.NotebookNode(cells=cells, metadata=nbformat.NotebookNode(), nbformat=4, nbformat_minor=5)
 
 
-def short(error):
+def short(error: Exception) -> str:
     return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
 
 
-def normal(cell):
-    """A clean cell with the same source, nbgrader metadata and outputs; None for something that is not a cell."""
+def normal(cell: Any, id: str) -> NotebookNode | None:
+    """A clean cell with the same source, nbgrader metadata and outputs; None for something that is not a cell.
+
+    Args:
+        id: for a cell that has none of its own.
+    """
     if not isinstance(cell, dict) or cell.get("cell_type") not in ("code", "markdown", "raw"):
         return None
     source = cell.get("source", "")
     source = "".join(source) if isinstance(source, list) else source
     source = source if isinstance(source, str) else ""
     # Not new_code_cell, which validates each cell by itself: most of the time that reading took.
-    clean = nbformat.from_dict({"cell_type": cell["cell_type"], "id": new_id(), "metadata": {}, "source": source})
-    id = cell.get("id")
-    if isinstance(id, str) and id.replace("-", "").replace("_", "").isalnum() and len(id) <= 64:
-        clean.id = id
+    clean = nbformat.from_dict({"cell_type": cell["cell_type"], "id": id, "metadata": {}, "source": source})
+    own = cell.get("id")
+    if isinstance(own, str) and own.replace("-", "").replace("_", "").isalnum() and len(own) <= 64:
+        clean.id = own
     metadata = cell.get("metadata")
     nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     if isinstance(nbgrader, dict) and isinstance(nbgrader.get("grade_id"), str):
@@ -88,7 +116,7 @@ def normal(cell):
     return clean
 
 
-def attached(attachments):
+def attached(attachments: Any) -> dict[str, dict[str, str]]:
     """The pictures among a Markdown cell's attachments: name → type → base64."""
     found = {}
     for name, data in attachments.items() if isinstance(attachments, dict) else ():
@@ -98,13 +126,13 @@ def attached(attachments):
     return found
 
 
-def repair(nb, master):
+def repair(nb: NotebookNode, master: NotebookNode) -> list[str]:
     """Changes `nb` so that every nbgrader cell of `master` stands in it once, as the master has it. → notes
 
     Raises:
         Ungradable: not one of the assignment's cells can be found.
     """
-    notes = []
+    notes: list[str] = []
     wanted = {cell.metadata.nbgrader.grade_id: cell for cell in master.cells if "nbgrader" in cell.metadata}
     found = find(nb, wanted, notes)
     if not found:
@@ -126,9 +154,9 @@ def repair(nb, master):
     return notes
 
 
-def find(nb, wanted, notes):
+def find(nb: NotebookNode, wanted: dict[str, NotebookNode], notes: list[str]) -> dict[str, NotebookNode]:
     """grade_id → the student's cell: by nbgrader's metadata, else by cell id, else by what it defines."""
-    found = {}
+    found: dict[str, NotebookNode] = {}
     for cell in nb.cells:
         grade_id = grade_id_of(cell)
         if grade_id in wanted and grade_id in found:
@@ -149,7 +177,7 @@ def find(nb, wanted, notes):
     return found
 
 
-def defines(cell):
+def defines(cell: NotebookNode) -> frozenset[str]:
     """Names of the functions and classes that a code cell defines at its top level."""
     if cell.cell_type != "code":
         return frozenset()
@@ -160,7 +188,7 @@ def defines(cell):
     return frozenset(node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef)))
 
 
-def blank(original):
+def blank(original: NotebookNode) -> NotebookNode:
     """A cell in place of one that is gone. A solution cell stays empty: its stub would replace what stands elsewhere."""
     cell = copy.deepcopy(original)
     if original.metadata.nbgrader.solution:
@@ -170,7 +198,7 @@ def blank(original):
     return cell
 
 
-def restore(cell, original, notes):
+def restore(cell: NotebookNode, original: NotebookNode, notes: list[str]) -> None:
     """Gives a cell its type, metadata and, if it is the master's, its source."""
     if cell.cell_type != original.cell_type:
         cell.cell_type = original.cell_type
@@ -191,19 +219,16 @@ def restore(cell, original, notes):
         cell.source = original.source
 
 
-def new_id():
-    return uuid.uuid4().hex[:8]
-
-
-def unique_ids(cells):
-    seen = set()
-    for cell in cells:
-        if cell.id in seen:
-            cell.id = new_id()
+def unique_ids(cells: Sequence[NotebookNode]) -> None:
+    """Gives the second of two cells with one id another, the same whenever the file is read: outputs are kept by it."""
+    seen: set[str] = set()
+    for number, cell in enumerate(cells):
+        while cell.id in seen:
+            cell.id = f"{cell.id[:50]}-{number}"
         seen.add(cell.id)
 
 
-def visible(source):
+def visible(source: str) -> str:
     """`source` without the hidden region."""
     lines, hidden = [], False
     for line in source.split("\n"):
@@ -216,9 +241,10 @@ def visible(source):
     return "\n".join(lines)
 
 
-def clean_outputs(outputs):
+def clean_outputs(outputs: Iterable[Any]) -> list[NotebookNode]:
     """Outputs that may be stored and shown: text and pictures, cut to size; nothing that a browser would run."""
-    clean, left = [], MAX_TEXT
+    clean: list[NotebookNode] = []
+    left = MAX_TEXT
     for output in outputs:
         kind = output.get("output_type") if isinstance(output, dict) else None
         if kind == "stream":
@@ -254,7 +280,7 @@ def clean_outputs(outputs):
     return clean
 
 
-def is_picture(mime, data):
+def is_picture(mime: str, data: str) -> bool:
     """Whether `data` is the base64 of a picture of that type, as far as its first bytes tell."""
     if mime not in PICTURES or len(data) > MAX_IMAGE:
         return False
@@ -264,11 +290,11 @@ def is_picture(mime, data):
         return False
 
 
-def joined(value):
+def joined(value: Any) -> str:
     value = "".join(map(str, value)) if isinstance(value, list) else value
     return value if isinstance(value, str) else ""
 
 
-def cut(text, size):
+def cut(text: str, size: int) -> str:
     size = max(size, 0)
     return text if len(text) <= size else text[:size] + "\n… (output cut here)"

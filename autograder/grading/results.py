@@ -5,6 +5,7 @@ student's code and judge it. A GPU does not: marks are the same with and without
 """
 
 import dataclasses
+import fnmatch
 import functools
 import gzip
 import hashlib
@@ -14,56 +15,91 @@ import os
 import pathlib
 import platform
 import secrets
+from collections.abc import Iterable
 
 import nbformat
 
 from autograder import assignment as assignments
-from autograder.grading.verdict import CheckResult, Graded, Verdict
+from autograder.assignment import PACKAGE, Assignment
+from autograder.grading.settings import Settings
+from autograder.grading.verdict import Graded, Verdict
 
-PACKAGE = pathlib.Path(__file__).parent.parent
 LIBRARIES = ("ipykernel", "ipython", "matplotlib", "nbclient", "nbformat", "numpy", "pytest", "safetensors", "torch")
 
 
+# What is not loaded while a submission is marked, below the package and below an assignment's. All other files of Python count.
+CHANGES_NO_MARK = (
+    "__main__.py",
+    "cli.py",
+    "doctor.py",
+    "quick.py",
+    "stock.py",
+    "course/*.py",
+    "grading/results.py",
+    "nbgrader/*.py",
+    "sandbox/inside/probe.py",
+    "sandbox/outside/conformance.py",
+)
+CHANGES_NO_MARK_OF_AN_ASSIGNMENT = ("giveaways.py", "samples.py", "variants.py")
+
+
+def marking_files(assignment: Assignment) -> list[pathlib.Path]:
+    """The files of Python on which a mark depends: this package's, less other assignments', and the assignment's."""
+    others = {assignments.load(name).folder for name in assignments.names()}
+    own = [path for path in PACKAGE.rglob("*.py") if not any(path.is_relative_to(folder) for folder in others)]
+    return sorted(
+        [
+            *(path for path in own if not matches(path.relative_to(PACKAGE), CHANGES_NO_MARK)),
+            *(
+                path
+                for path in assignment.folder.rglob("*.py")
+                if not matches(path.relative_to(assignment.folder), CHANGES_NO_MARK_OF_AN_ASSIGNMENT)
+            ),
+        ]
+    )
+
+
+def matches(path: pathlib.PurePath, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in patterns)
+
+
 @functools.cache
-def fingerprint(name):
-    """Hash of what marks the assignment of that name: this package, the libraries, the master notebook."""
-    digest = hashlib.sha256(platform.python_version().encode())
+def fingerprint(name: str) -> str:
+    """Hash of what marks the assignment of that name: our files, the libraries, the master notebook."""
+    assignment, digest = assignments.load(name), hashlib.sha256(platform.python_version().encode())
     for library in LIBRARIES:
         digest.update(f"{library} {importlib.metadata.version(library)}\n".encode())
-    for path in sorted(PACKAGE.rglob("*.py")):
-        digest.update(f"{path.relative_to(PACKAGE)}\n".encode() + path.read_bytes())
-    digest.update(nbformat.writes(assignments.load(name).master).encode())
+    for path in marking_files(assignment):
+        digest.update(f"{path.name}\n".encode() + path.read_bytes())
+    digest.update(nbformat.writes(assignment.master).encode())
     return digest.hexdigest()
 
 
-def key(raw, assignment, settings):
+def key(raw: bytes, assignment: Assignment, settings: Settings) -> str:
     """The name under which the verdict on the submitted bytes is kept."""
     about = json.dumps(dataclasses.asdict(settings), sort_keys=True, default=dict)
     parts = (assignment.name, fingerprint(assignment.name), about, hashlib.sha256(raw).hexdigest())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def pack(graded):
+def pack(graded: Graded) -> bytes:
     """A `Graded` as bytes: compressed JSON."""
-    found = {"verdict": dataclasses.asdict(graded.verdict), "notebook": graded.notebook}
+    found = {"verdict": dataclasses.asdict(graded.verdict), "outputs": graded.outputs}
     return gzip.compress(json.dumps(found).encode(), compresslevel=1, mtime=0)
 
 
-def unpack(data):
+def unpack(data: bytes) -> Graded:
     """The `Graded` in what `pack` returned."""
     found = json.loads(gzip.decompress(data))
-    return Graded(verdict_of(found), None if found["notebook"] is None else nbformat.from_dict(found["notebook"]))
+    outputs = found["outputs"]
+    if outputs is not None:
+        outputs = {id: [nbformat.from_dict(output) for output in cell] for id, cell in outputs.items()}
+    return Graded(Verdict.from_dict(found["verdict"]), outputs)
 
 
-def verdict_in(data):
+def verdict_in(data: bytes) -> Verdict:
     """The `Verdict` in what `pack` returned."""
-    return verdict_of(json.loads(gzip.decompress(data)))
-
-
-def verdict_of(found):
-    verdict = dict(found["verdict"])
-    checks, notes = tuple(CheckResult(**check) for check in verdict.pop("checks")), tuple(verdict.pop("notes"))
-    return Verdict(**verdict, checks=checks, notes=notes)
+    return Verdict.from_dict(json.loads(gzip.decompress(data))["verdict"])
 
 
 class Results:
@@ -73,23 +109,23 @@ class Results:
         folder: made when the first result is put.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: pathlib.Path) -> None:
         self.folder = pathlib.Path(folder)
 
-    def path(self, key):
+    def path(self, key: str) -> pathlib.Path:
         return self.folder / key[:2] / f"{key}.json.gz"
 
-    def __contains__(self, key):
+    def __contains__(self, key: str) -> bool:
         return self.path(key).exists()
 
-    def get(self, key):
+    def get(self, key: str) -> bytes | None:
         """The packed result of that name, or None where there is none."""
         try:
             return self.path(key).read_bytes()
         except FileNotFoundError:
             return None
 
-    def put(self, key, data):
+    def put(self, key: str, data: bytes) -> None:
         """Keeps a packed result; whoever reads meanwhile sees the whole of it or nothing."""
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,11 @@ import collections
 import contextlib
 import inspect
 import logging
+import pathlib
 import queue
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import zmq
 from jupyter_client.asynchronous import AsyncKernelClient
@@ -18,12 +21,19 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbformat import from_dict
+from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_notebook
 
+from autograder.assignment import Assignment
 from autograder.errors import BadReply, SandboxError, SubmissionError, TimedOut, WorkerDied
 from autograder.grading.notebook import clean_outputs, visible
-from autograder.sandbox.provisioner import SandboxProvisioner
+from autograder.grading.pytorch import reply_to
+from autograder.sandbox.inside.messages import CUDA, TRY_GPU, Call, Header, Reply, Tensors
+from autograder.sandbox.outside.backends import Backend
+from autograder.sandbox.outside.gpu import Gpu
+from autograder.sandbox.outside.handle import Worker
+from autograder.sandbox.outside.limits import Limits
+from autograder.sandbox.outside.provisioner import SandboxProvisioner
 
 STRIKES = 2  # after so many hangs or crashes, a function is not called again
 INTERRUPT_SECONDS = 3  # what a cell gets to end after it was interrupted
@@ -33,8 +43,7 @@ class Session:
     """Runs the cells of one submission and calls its functions.
 
     Args:
-        start: `start(calls, limits)` → Worker: the sandbox backend.
-        assignment: an `Assignment`.
+        start: the sandbox backend.
         cells: the notebook's cells that are to be run, in order. The outputs of the code cells are replaced.
         limits: `Limits`.
         notebook: all its cells, in which a person would count.
@@ -44,43 +53,52 @@ class Session:
         notes: sentences about cells that had to be stopped.
     """
 
-    def __init__(self, start, assignment, cells, limits, notebook, gpu=None):
+    def __init__(
+        self,
+        start: Backend,
+        assignment: Assignment,
+        cells: Sequence[NotebookNode],
+        limits: Limits,
+        notebook: Sequence[NotebookNode],
+        gpu: Gpu | None = None,
+    ) -> None:
         self._start, self._assignment, self._limits, self._gpu = start, assignment, limits, gpu
         self._cells = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
         self._notebook = [cell for cell in notebook if cell.cell_type == "code"]
         self._deadline = time.monotonic() + limits.submission_seconds
-        self._kernel, self._replaced = None, False
-        self._ran = set()
-        self._failures = collections.defaultdict(list)
-        self.notes = []
+        self._kernel: Kernel | None = None
+        self._replaced = False
+        self._ran: set[int] = set()
+        self._failures: dict[str, list[SubmissionError]] = collections.defaultdict(list)
+        self.notes: list[str] = []
 
-    def __enter__(self):
+    def __enter__(self) -> "Session":
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         self._stop()
 
-    def run(self):
+    def run(self) -> "Kernel":
         """Runs the cells in a new worker, keeping what each prints and draws the first time.
 
-        A cell that never ends, or ends Python, is where the notebook ends: what stands before it is run again.
+        A cell that never ends, or ends Python, is where the notebook ends: what stands before it is run again. → the kernel
         """
         while True:
             self._seconds(1)
-            self._kernel = Kernel(self._start, self._assignment.calls, self._limits, self._gpu)
-            broken = self._run_cells()
+            self._kernel = Kernel(self._start, self._assignment.operations, self._limits, self._gpu)
+            broken = self._run_cells(self._kernel)
             if broken is None:
-                return
+                return self._kernel
             self._stop()
             cell, error = broken
             self.notes.append(self._ended(cell, error))
             self._cells = self._cells[: self._cells.index(cell)]
 
-    def _run_cells(self):
+    def _run_cells(self, kernel: "Kernel") -> tuple[NotebookNode, SubmissionError] | None:
         """None, or the (cell, SubmissionError) at which the worker was lost."""
         for cell in self._cells:
             try:
-                outputs = self._kernel.execute(cell.source, self._seconds(self._limits.cell_seconds))
+                outputs = kernel.execute(cell.source, self._seconds(self._limits.cell_seconds))
             except SubmissionError as error:
                 return cell, error
             if id(cell) not in self._ran:
@@ -88,7 +106,7 @@ class Session:
                 cell.outputs = outputs
         return None
 
-    def run_more(self, cells):
+    def run_more(self, cells: Sequence[NotebookNode]) -> None:
         """Runs further cells, for what they show, when everything is judged; nothing that happens in them is worth points.
 
         They get the time of a submission once more. The first that never ends, or ends Python, is the last.
@@ -96,58 +114,55 @@ class Session:
         self._deadline = time.monotonic() + self._limits.submission_seconds
         more = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
         try:
-            if self._kernel is None:
-                self.run()
+            kernel = self._kernel or self.run()
             for cell in more:
-                cell.outputs = self._kernel.execute(visible(cell.source), self._seconds(self._limits.cell_seconds))
+                cell.outputs = kernel.execute(visible(cell.source), self._seconds(self._limits.cell_seconds))
         except SubmissionError as error:
             self.notes.append(self._ended(cell, error))
 
-    def call(self, header, tensors):
-        """One call of a function; see the assignment's `calls.py` for the headers.
+    def call(self, call: Call) -> Reply:
+        """One call of a function.
 
         Raises:
             SubmissionError: the call hung, died or sent something unreadable.
         """
-        operation = header["op"]
-        name = self._assignment.functions[operation]
-        failures = self._failures[operation]
+        name, failures = self._assignment.functions[call.operation], self._failures[call.operation]
         if len(failures) >= STRIKES:
             raise failures[-1]
         try:
-            if self._kernel is None:
-                self.run()
-            if self._spoilt():
-                self.run()
-            return self._kernel.call(header, tensors, self._seconds(self._limits.call_seconds), name)
+            kernel = self._kernel or self.run()
+            if self._replace_if_spoilt(kernel):
+                kernel = self.run()
+            header, tensors = kernel.call(*call.write(), self._seconds(self._limits.call_seconds), name)
         except (TimedOut, WorkerDied, BadReply) as error:
             failures.append(error)
             self._stop()
             raise
+        return reply_to(call, header, tensors)
 
-    def _spoilt(self):
-        """Whether the worker was spoilt between calls (once): by a cell, or by a thread that an answer left behind.
+    def _replace_if_spoilt(self, kernel: "Kernel") -> bool:
+        """Stops a worker that was spoilt between calls (once): by a cell, or by a thread that an answer left behind.
 
         The function that is called next may not be the one to blame.
         """
-        if self._replaced or not self._kernel.unasked():
+        if self._replaced or not kernel.unasked():
             return False
         self._replaced = True
         self._stop()
         return True
 
-    def _seconds(self, limit):
+    def _seconds(self, limit: float) -> float:
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimedOut("the submission", self._limits.submission_seconds)
         return min(limit, left)
 
-    def _stop(self):
+    def _stop(self) -> None:
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
 
-    def _ended(self, cell, error):
+    def _ended(self, cell: NotebookNode, error: SubmissionError) -> str:
         what = {TimedOut: "did not end in time", WorkerDied: "ended Python itself"}.get(type(error), "broke the kernel")
         number = next(number for number, other in enumerate(self._notebook, start=1) if other is cell)
         return f"Code cell {number} of the notebook {what}; the cells after it were not run."
@@ -156,8 +171,8 @@ class Session:
 class Kernel:
     """A Jupyter kernel in a sandbox: nbclient executes cells in it, the worker's channel carries calls."""
 
-    def __init__(self, start, calls, limits, gpu=None):
-        self._provisioner = SandboxProvisioner(start=lambda: start(calls, limits, gpu))
+    def __init__(self, start: Backend, operations: pathlib.Path, limits: Limits, gpu: Gpu | None = None) -> None:
+        self._provisioner = SandboxProvisioner(start=lambda: start(operations, limits, gpu))
         manager = Manager(transport="ipc", cache_ports=False)
         manager.message_bytes = limits.message_bytes
         manager.provisioner = self._provisioner
@@ -170,24 +185,27 @@ class Kernel:
         if gpu is not None:
             self._try_gpu(limits.start_seconds)
 
-    def _try_gpu(self, seconds):
+    def _try_gpu(self, seconds: float) -> None:
         """One call that uses the GPU, before there is any code of the student's that could be to blame.
 
         Raises:
             SandboxError: it does not work.
         """
+        call = Call(TRY_GPU, {}, device=CUDA)
         try:
-            reply, _ = self.call({"op": "gpu", "device": "cuda"}, {}, seconds, "the first use of the GPU")
+            reply = reply_to(call, *self.call(*call.write(), seconds, "the first use of the GPU"))
+            said = reply.failure and reply.failure.text
         except SubmissionError as error:
-            reply = {"raised": {"text": str(error)}}
-        if "raised" in reply:
+            said = str(error)
+        if said is not None:
             self.close()
             raise SandboxError(
-                f"The machine has a GPU, and it does not work in the sandbox: {reply['raised']['text']}. `nvidia-smi` tells "
-                'whether it is full or broken; c.GradeOutside.device = "cpu" marks without it.'
+                f"The machine has a GPU, and it does not work in the sandbox: {said}. `nvidia-smi` tells "
+                'whether it is full or broken; c.GradeOutside.device = "cpu" marks without it.',
+                repair='c.GradeOutside.device = "cpu" in nbgrader_config.py',
             )
 
-    def execute(self, source, seconds):
+    def execute(self, source: str, seconds: float) -> list[NotebookNode]:
         """Runs one cell. → its outputs, cleaned.
 
         Raises:
@@ -208,24 +226,32 @@ class Kernel:
             raise BadReply("a cell") from error
         return clean_outputs(cell.outputs)
 
-    def call(self, header, tensors, seconds, name):
-        return self._provisioner.worker.call(header, tensors, seconds, name)
+    def call(self, header: Header, tensors: Tensors, seconds: float, name: str) -> tuple[Header, Tensors]:
+        return self._worker.call(header, tensors, seconds, name)
 
-    def unasked(self):
-        return self._provisioner.worker.channel.unasked()
+    def unasked(self) -> bool:
+        """Whether something came that nobody asked for."""
+        return self._worker.channel.unasked()
 
-    def close(self):
+    @property
+    def _worker(self) -> Worker:
+        worker = self._provisioner.worker
+        if worker is None:
+            raise WorkerDied("a call")
+        return worker
+
+    def close(self) -> None:
         self._provisioner.close()
         run_sync(self._cleanup)()
 
-    async def _cleanup(self):
+    async def _cleanup(self) -> None:
         self._client.kc.stop_channels()
         await self._client.km._async_cleanup_resources()
 
-    def _interrupt(self):
+    def _interrupt(self) -> bool:
         """Ctrl-C for the cell; whether the kernel answers again."""
 
-        async def ask():
+        async def ask() -> bool:
             await self._client.km.interrupt_kernel()
             try:
                 await self._client.kc.kernel_info(reply=True, timeout=INTERRUPT_SECONDS)
@@ -233,7 +259,8 @@ class Kernel:
                 return False
             return True
 
-        return run_sync(ask)()
+        answered: bool = run_sync(ask)()
+        return answered
 
 
 class Manager(AsyncKernelManager):
@@ -249,7 +276,7 @@ class Client(AsyncKernelClient):
     which a kernel asks for input.
     """
 
-    async def wait_for_ready(self, timeout=None):
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
         """As jupyter_client's, without the 0.2 s in which it listens for what nobody sent."""
         for _ in range(round(timeout or 60)):
             request = self.kernel_info()
@@ -265,19 +292,19 @@ class Client(AsyncKernelClient):
                 raise RuntimeError("The kernel ended before it was ready.")
         raise RuntimeError("The kernel did not get ready in time.")
 
-    def start_channels(self, *args, **kwargs):
+    def start_channels(self, *args: Any, **kwargs: Any) -> None:
         self.context.setsockopt(zmq.MAXMSGSIZE, self.parent.message_bytes)  # of every socket that is made from it
         super().start_channels(*args, **{**kwargs, "hb": False, "stdin": False})
 
 
-def answers(message, request):
-    return message["parent_header"].get("msg_id") == request
+def answers(message: dict[str, Any], request: str) -> bool:
+    return bool(message["parent_header"].get("msg_id") == request)
 
 
 class CappedClient(NotebookClient):
     """nbclient, with a limit on what one cell may send."""
 
-    def __init__(self, nb, km, budget):
+    def __init__(self, nb: NotebookNode, km: AsyncKernelManager, budget: int) -> None:
         super().__init__(nb, km=km)
         self.allow_errors = True
         self.record_timing = False
@@ -287,7 +314,7 @@ class CappedClient(NotebookClient):
         self.log.propagate = False
         self._budget, self._left = budget, budget
 
-    def new_cell(self, source):
+    def new_cell(self, source: str) -> NotebookNode:
         """The notebook's only cell, new each time."""
         self._left = self._budget
         # Not new_code_cell, which validates it first.
@@ -295,7 +322,7 @@ class CappedClient(NotebookClient):
         self.nb.cells = [cell]
         return cell
 
-    def process_message(self, msg, cell, cell_index):
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
         if msg["msg_type"] in ("stream", "display_data", "execute_result", "error", "update_display_data"):
             size = len(str(msg["content"])) if "image/png" not in msg["content"].get("data", {}) else 0
             self._left -= size

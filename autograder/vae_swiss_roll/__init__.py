@@ -1,16 +1,17 @@
 """The assignment `vae_swiss_roll`: the reparameterization trick and the closed-form KL, 8 points by machine, 7 by a person."""
 
-import pathlib
-
-from autograder.assignment import Assignment
+from autograder.assignment import Assignment, course_file
 from autograder.vae_swiss_roll.giveaways import giveaways
 from autograder.vae_swiss_roll.policies import POLICIES
 
 assignment = Assignment(
     name="vae_swiss_roll",
     title="A variational autoencoder on the Swiss roll",
-    folder=pathlib.Path(__file__).parent,
+    package=__name__,
+    path=course_file("source", "vae_swiss_roll", "vae_swiss_roll.ipynb"),
     functions={"reparameterize": "reparameterize", "loss": "compute_vae_loss"},
+    defines=("VAE", "compute_vae_loss"),
+    like="mu",
     policies=POLICIES,
     giveaways=giveaways,
 )

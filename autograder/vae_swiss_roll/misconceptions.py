@@ -6,13 +6,14 @@ it has just used and names the one whose numbers the submission's match. A new m
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
-from autograder.rubric import NotEarned
+from autograder.errors import NotEarned
 
 AVERAGING = "What is averaged"
+Formula = Callable[..., torch.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +30,12 @@ class Misconception:
     """
 
     name: str
-    formula: Callable
+    formula: Formula
     sentence: str
     section: str | None = None
 
 
-SCALE = [
+SCALE: list[Misconception] = [
     Misconception(
         "variance_as_std",
         lambda logvar: logvar.exp(),
@@ -137,11 +138,11 @@ SCALE = [
 ]
 
 
-def _terms(m, v):
+def _terms(m: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return 0.5 * (m**2 + v.exp() - v - 1)
 
 
-KL = [
+KL: list[Misconception] = [
     Misconception(
         "half_missing",
         lambda m, v: m**2 + v.exp() - v - 1,
@@ -437,12 +438,12 @@ KL = [
 ]
 
 
-def matching(table, agrees):
+def matching(table: Sequence[Misconception], agrees: Callable[[Formula], bool]) -> list[Misconception]:
     """The misconceptions of `table` for which `agrees(formula)` holds."""
     return [misconception for misconception in table if agrees(misconception.formula)]
 
 
-def not_earned(table, agrees, otherwise):
+def not_earned(table: Sequence[Misconception], agrees: Callable[[Formula], bool], otherwise: str) -> NotEarned:
     """The NotEarned that names the one misconception that explains the numbers, or says `otherwise` where none does.
 
     Several that agree on the inputs used are all told: the numbers cannot say which it was.

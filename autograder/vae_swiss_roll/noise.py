@@ -5,37 +5,40 @@ that a right answer fails a check with a probability below 2e-10, whatever its s
 """
 
 import math
+from collections.abc import Callable
 
 import numpy
 import torch
 
-from autograder.rubric import NotEarned
+from autograder.errors import NotEarned
 
 ALPHA = 1e-11
 SIGMAS = 7.5  # for moments, whose own tails are heavier than a normal's; see `moments`
+# Of the noise's scale: a right answer may guard a root or a logarithm by adding 1e-6 to the variance, 4e-4 of the smallest.
+SCALE_RTOL = 1e-3
 CORRELATION = 0.5  # of two entries over 256 calls; see `pairs`
 
 
-def normal(z):
+def normal(z: float) -> float:
     """Two-sided probability of a standard normal beyond |z|."""
     return math.erfc(abs(z) / math.sqrt(2))
 
 
-def chi_squared(value, k):
+def chi_squared(value: float, k: int) -> float:
     """Two-sided probability of a chi-squared variable with k degrees of freedom as far out as `value`."""
     half, at = torch.tensor(k / 2, dtype=torch.float64), torch.tensor(value / 2, dtype=torch.float64)
     return 2 * float(torch.minimum(torch.special.gammainc(half, at), torch.special.gammaincc(half, at)))
 
 
-def poisson(count, rate):
+def poisson(count: int, rate: float) -> float:
     """Two-sided probability of a Poisson variable as far out as `count`; a binomial one with that mean is further in."""
-    rate = torch.tensor(float(rate), dtype=torch.float64)
-    above = torch.special.gammainc(torch.tensor(float(max(count, 1)), dtype=torch.float64), rate) if count else 1.0
-    below = torch.special.gammaincc(torch.tensor(float(count + 1), dtype=torch.float64), rate)
+    at = torch.tensor(float(rate), dtype=torch.float64)
+    above = torch.special.gammainc(torch.tensor(float(max(count, 1)), dtype=torch.float64), at) if count else 1.0
+    below = torch.special.gammaincc(torch.tensor(float(count + 1), dtype=torch.float64), at)
     return 2 * min(float(above), float(below))
 
 
-def standard(e, see=lambda sentence: None, repeatable=True):
+def standard(e: torch.Tensor, see: Callable[[str], None] = lambda sentence: None, repeatable: bool = True) -> None:
     """Judges noise e of shape (calls, rows, columns), already divided by its root mean square; NotEarned says what is off.
 
     For N right values: the mean is N(0, 1/N); sums over columns, rows and calls, squared and added up, are chi-squared; the
@@ -78,7 +81,7 @@ def standard(e, see=lambda sentence: None, repeatable=True):
             "noise_in_order",
         )
     if off:  # noise that is shared in one way shows, less, in the other sums as well
-        name = max(off, key=off.get)
+        name = max(off, key=lambda name: off[name])
         raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
     if kurtosis(s) > 3 and a_fifth_is_equal(s):
         raise NotEarned(
@@ -137,21 +140,21 @@ SUMS = {
 }
 
 
-def a_fifth_is_equal(values):
+def a_fifth_is_equal(values: torch.Tensor) -> bool:
     """Whether one number makes up more than a fifth of the values."""
     ordered, fifth = numpy.sort(values.flatten().numpy()), values.numel() // 5
     return bool((ordered[fifth:] == ordered[:-fifth]).any())
 
 
-def constant(values):
+def constant(values: torch.Tensor) -> bool:
     return bool((values == values.flatten()[0]).all())
 
 
-def kurtosis(s):
+def kurtosis(s: torch.Tensor) -> float:
     return float((s**4).mean())
 
 
-def moments(s):
+def moments(s: torch.Tensor) -> None:
     """NotEarned unless third and fourth moment are those of a normal, 0 and 3.
 
     Of N normal values they have variances 6/N and 24/N. The fourth moment of 65,536 values has skewness √(216/N) = 0.057,
@@ -179,7 +182,7 @@ KURTOSIS = {
 }
 
 
-def spreads(s):
+def spreads(s: torch.Tensor) -> float:
     """How much the spread of a batch varies from call to call: chi-squared with as many degrees as calls.
 
     The mean of k squares is chi-squared, and its cube root is normal to within 1/k (Wilson and Hilferty 1931). A spread set to
@@ -190,7 +193,7 @@ def spreads(s):
     return float((((cube_root - (1 - 2 / (9 * k))) / math.sqrt(2 / (9 * k))) ** 2).sum())
 
 
-def pairs(s):
+def pairs(s: torch.Tensor) -> None:
     """NotEarned when two entries of a batch depend on each other, in value or in magnitude.
 
     The correlation r of two independent normals over 256 calls has t = r√254/√(1 − r²) with 254 degrees of freedom; |r| > 0.5
@@ -215,7 +218,7 @@ def pairs(s):
             )
 
 
-def unit(spread, count, repeatable=True):
+def unit(spread: float, count: int, repeatable: bool = True) -> None:
     """NotEarned unless the noise has standard deviation 1: `spread`² · count is chi-squared with `count` degrees.
 
     With 65,536 values a standard deviation 2 % off is 7 standard errors away.
@@ -233,7 +236,7 @@ def unit(spread, count, repeatable=True):
 # --- where two calls with one seed differ ----------------------------------------------------------------------------
 
 
-def moved_by(draws, at_zero, mu):
+def moved_by(draws: torch.Tensor, at_zero: torch.Tensor, mu: torch.Tensor) -> bool:
     """Whether the means of 256 elements over 1,024 draws move by `mu` between draws at 0 and at `mu`, by their standard error.
 
     Each |t| with 1,023 or more degrees of freedom stays below 8 with probability 1 − 3.3e-15, all 256 with 1 − 8.5e-13. An
@@ -244,7 +247,7 @@ def moved_by(draws, at_zero, mu):
     return bool(((draws.mean(dim=0) - at_zero.mean(dim=0) - mu.double()).abs() <= 8 * error + 2e-4).all())
 
 
-def spread_follows(draws, ones, factor, factor_at_one):
+def spread_follows(draws: torch.Tensor, ones: torch.Tensor, factor: torch.Tensor, factor_at_one: torch.Tensor) -> bool:
     """Whether the standard deviation of each element grows as |factor| does.
 
     The logarithm of the ratio of two sample standard deviations of 1,024 normal draws has standard deviation
@@ -265,3 +268,14 @@ def spread_follows(draws, ones, factor, factor_at_one):
         and abs(float(residual.mean())) < 7 * sd / math.sqrt(n)
         and abs(slope) < 7 * slope_sd
     )
+
+
+# --- where two calls with one seed agree -----------------------------------------------------------------------------
+
+
+def proportional(a: torch.Tensor, b: torch.Tensor, factor_a: torch.Tensor, factor_b: torch.Tensor) -> bool:
+    """Whether a / factor_a = b / factor_b element by element, for two z of the same noise (sums of float32)."""
+    rms = float((b**2).mean().sqrt())
+    left, right = a * factor_b, b * factor_a
+    slack = SCALE_RTOL * right.abs() + 1e-5 * rms * factor_a.abs() + 1e-12
+    return bool(torch.isfinite(right).all()) and bool(((left - right).abs() <= slack).all())

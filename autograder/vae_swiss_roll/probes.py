@@ -6,14 +6,14 @@ would make the finite difference meaningless.
 
 import torch
 
+from autograder.grading.pytorch import generator
+
 BATCH, LATENT = 128, 2
 
 
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def latents(seed, shape=(BATCH, LATENT), dtype=torch.float32):
+def latents(
+    seed: int, shape: tuple[int, ...] = (BATCH, LATENT), dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, torch.Tensor]:
     """mu with |mu| ≤ 3 and logvar in [−4, −0.1] ∪ [0.1, 2], of `shape`."""
     g = generator(seed)
     mu = torch.rand(shape, generator=g, dtype=torch.float64) * 6 - 3
@@ -22,19 +22,14 @@ def latents(seed, shape=(BATCH, LATENT), dtype=torch.float32):
     return mu.to(dtype), logvar.to(dtype)
 
 
-def wide_logvar(seed, shape=(BATCH, LATENT)):
+def wide_logvar(seed: int, shape: tuple[int, int] = (BATCH, LATENT)) -> torch.Tensor:
     """logvar over [−6, 3], the range that networks produce, in random order."""
     count = shape[0] * shape[1]
     order = torch.randperm(count, generator=generator(seed))
     return torch.linspace(-6, 3, count)[order].reshape(shape)
 
 
-def signs(seed, shape, dtype=torch.float64):
-    """Random ±1: directions for finite differences."""
-    return (torch.randint(0, 2, shape, generator=generator(seed)) * 2 - 1).to(dtype)
-
-
-def points(seed, batch, width=2, dtype=torch.float32):
+def points(seed: int, batch: int, width: int = 2, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
     """x and recon_x ≠ x, both (batch, width)."""
     g = generator(seed)
     x = torch.randn((batch, width), generator=g, dtype=torch.float64)

@@ -2,7 +2,7 @@
 
 import copy
 
-import nbformat
+from nbformat import NotebookNode, writes
 from nbformat.v4 import new_code_cell, new_output
 
 from autograder.course.fill import cell, fill
@@ -38,23 +38,24 @@ WRITTEN = {
 }
 
 
-def sampler(body):
+def sampler(body: str) -> str:
     """`reparameterize` with that body."""
     return "def reparameterize(self, mu, logvar):\n" + "".join(f"    {line}\n" for line in body.split("\n"))
 
 
-def loss(kl):
+def loss(kl: str) -> str:
     """`compute_vae_loss` with that expression for the KL."""
     return RIGHT["vae_loss"].replace("-0.5 * torch.mean(1 + logvar - mu.pow(2) - logvar.exp())", kl)
 
 
-def students(release):
+def students(release: NotebookNode) -> dict[str, tuple[str, bytes]]:
     """name → (what they did, the submitted file's bytes), made from the release (a notebook)."""
 
-    def submit(nb):
-        return nbformat.writes(nb).encode()
+    def submit(nb: NotebookNode) -> bytes:
+        text: str = writes(nb)
+        return text.encode()
 
-    def answers(vae_model=RIGHT["vae_model"], vae_loss=RIGHT["vae_loss"], **more):
+    def answers(vae_model: str = RIGHT["vae_model"], vae_loss: str = RIGHT["vae_loss"], **more: str) -> bytes:
         return submit(fill(release, {"vae_model": vae_model, "vae_loss": vae_loss, **more}))
 
     right = fill(release, {**RIGHT, **WRITTEN})
@@ -105,7 +106,7 @@ def students(release):
     }
 
 
-def damaged(nb):
+def damaged(nb: NotebookNode) -> NotebookNode:
     """One test cell stands there twice, the other is gone."""
     nb = copy.deepcopy(nb)
     test = cell(nb, "reparameterize")
@@ -116,7 +117,7 @@ def damaged(nb):
     return nb
 
 
-def dishonest(nb):
+def dishonest(nb: NotebookNode) -> NotebookNode:
     """Looks for solutions and the gradebook on the disk, skips the tests and stores outputs that look like full marks."""
     nb = copy.deepcopy(nb)
     search = (

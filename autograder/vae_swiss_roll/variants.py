@@ -6,6 +6,7 @@ and puts the results together again.
 
 import itertools
 import re
+from collections.abc import Sequence
 
 # name → the rest of a line that sets eps: standard normal noise like m.
 SAMPLERS = {
@@ -155,7 +156,7 @@ IMPORTS = {
 }
 
 
-def variants():
+def variants() -> list[tuple[str, str, str]]:
     """[(name, target, code)], always in the same order; the name tells the pieces.
 
     Every noise and every KL meets every layout. The other pieces come in turn; no two of these lists have a length with a
@@ -182,23 +183,23 @@ def variants():
     return found
 
 
-def name(*pieces):
+def name(*pieces: str) -> str:
     return "+".join(piece for piece in pieces if piece)
 
 
-def reparameterize(sampler, scale, total, layout):
+def reparameterize(sampler: str, scale: str, total: str, layout: str) -> str:
     lines = [f"std = {SCALES[scale]}"] + ([] if sampler in JOINT else [f"eps = {SAMPLERS[sampler]}"])
     result = JOINT[sampler] if sampler in JOINT else SUMS[total]
     lines = [*BEFORE.get(sampler, []), *in_layout(layout, lines, result, "return ")]
     return function("reparameterize(self, mu, logvar)", lines)
 
 
-def compute_vae_loss(kl, model, recon, loss):
+def compute_vae_loss(kl: Sequence[str], model: str, recon: str, loss: str) -> str:
     lines = [*MODELS[model], f"recon = {RECONSTRUCTIONS[recon]}", *kl, f"return {LOSSES[loss]}"]
     return function("compute_vae_loss(model, x, beta)", lines)
 
 
-def in_layout(layout, lines, part, result):
+def in_layout(layout: str, lines: Sequence[str], part: str, result: str) -> list[str]:
     """`lines` and the expression `part` for each part that the layout makes; `result` is what the last line starts with."""
     first, last = LAYOUTS[layout]
     if not first.endswith(":"):
@@ -206,7 +207,7 @@ def in_layout(layout, lines, part, result):
     return ["parts = []", first, *(f"    {line}" for line in lines), f"    parts.append({part})", f"{result}{last}"]
 
 
-def function(signature, lines):
+def function(signature: str, lines: Sequence[str]) -> str:
     """The source of a function, which imports what it names."""
     body = "\n".join(f"    {line}" for line in lines)
     imports = [f"    {line}\n" for module, line in IMPORTS.items() if re.search(rf"(?<![\w.]){module}\.", body)]

@@ -1,0 +1,58 @@
+"""Which cells of a submission are run."""
+
+import functools
+import re
+import symtable
+from collections.abc import Iterable, Sequence
+
+from nbformat import NotebookNode
+
+from autograder.assignment import Assignment
+from autograder.grading.notebook import grade_id_of
+
+
+def to_run(nb: NotebookNode, assignment: Assignment) -> tuple[list[NotebookNode], list[NotebookNode]]:
+    """(cells that the marks depend on, all others), each in order.
+
+    The marks depend on the code up to the last task: up to the last test cell, or solution of a task that somebody moved behind
+    it. Not on the test cells, whose visible checks judge nothing, and not on what the master marks as showing something and no
+    more, where it was left untouched and no other cell speaks of what it defines.
+    """
+    ids = list(assignment.graded_cells)
+    deciding = set(ids[: ids.index(assignment.test_cells[-1]) + 1])
+    shown = {cell.id: cell.source for cell in assignment.master.cells if "display-only" in cell.metadata.get("tags", [])}
+    last = max(index for index, cell in enumerate(nb.cells) if grade_id_of(cell) in deciding)
+    before = [cell for cell in nb.cells[: last + 1] if grade_id_of(cell) not in assignment.test_cells]
+    idle = [cell for cell in before if cell.cell_type == "code" and shown.get(cell.id) == cell.source]
+    while True:
+        needed = without(before, idle)
+        said = words(needed)
+        unused = [cell for cell in idle if not names(cell.source) & said]
+        if len(unused) == len(idle):
+            return needed, without(nb.cells, needed)
+        idle = unused
+
+
+def without(cells: Iterable[NotebookNode], others: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """The cells that are none of the others, by identity: two may read the same."""
+    return [cell for cell in cells if not any(cell is other for other in others)]
+
+
+@functools.cache
+def names(source: str) -> frozenset[str]:
+    """The names that a cell of the master's defines; none where it holds one of IPython's magics."""
+    try:
+        symbols = symtable.symtable(source, "cell", "exec").get_symbols()
+    except SyntaxError:
+        return frozenset()
+    return frozenset(symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported())
+
+
+def words(cells: Iterable[NotebookNode]) -> set[str]:
+    """All words in the code of cells."""
+    return set(re.findall(r"\w+", code(cells)))
+
+
+def code(cells: Iterable[NotebookNode]) -> str:
+    """The source of the code cells among them."""
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "code")

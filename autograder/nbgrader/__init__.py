@@ -1,0 +1,77 @@
+"""What puts our marking behind nbgrader's own commands, through the lists and classes that nbgrader lets a course configure.
+
+    nbgrader generate_assignment    settings alone: stubs that name no solution
+    nbgrader autograde              autograde.py: reads and repairs what was handed in, marks it outside, records
+    nbgrader generate_feedback      generate_feedback.py: takes out what students must not see
+    nbgrader formgrader             pages.py: what a browser gets to see of a submission, here and in the feedback, is harmless
+
+A course's `nbgrader_config.py` needs two lines, `from autograder.nbgrader import configure` and `configure(c)`.
+"""
+
+import pathlib
+from typing import Any
+
+from traitlets.config import Config
+
+HERE = "autograder.nbgrader"
+
+Sections = dict[str, dict[str, Any]]
+RELEASE: Sections = {
+    "ClearSolutions": {
+        "code_stub": {"python": "# Write your answer here (replace this line)."},
+        "text_stub": "*Write your answer here.*",
+    },
+    # With the release committed and the gradebook not, nbgrader would skip the assignment and register nothing.
+    "GenerateAssignment": {"force": True},
+}
+MARKING: Sections = {
+    "Autograde": {
+        "exporter_class": f"{HERE}.autograde.SubmissionExporter",
+        "sanitize_preprocessors": [
+            f"{HERE}.autograde.KeepOutputs",
+            "nbgrader.preprocessors.DeduplicateIds",
+            "nbgrader.preprocessors.OverwriteKernelspec",
+            "nbgrader.preprocessors.OverwriteCells",
+            f"{HERE}.autograde.CheckMetadata",
+        ],
+        "autograde_preprocessors": [
+            f"{HERE}.autograde.GradeOutside",
+            "nbgrader.preprocessors.IgnorePattern",
+            "nbgrader.preprocessors.LimitOutput",
+            f"{HERE}.autograde.SaveGrades",
+            "nbgrader.preprocessors.AssignLatePenalties",
+            f"{HERE}.autograde.CheckMetadata",
+        ],
+    },
+}
+FEEDBACK: Sections = {
+    "GenerateFeedback": {
+        "preprocessors": [
+            f"{HERE}.generate_feedback.StripForStudents",
+            "nbgrader.preprocessors.GetGrades",
+            "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+        ],
+    },
+}
+PAGES: Sections = {
+    "HTMLExporter": {
+        "sanitize_html": True,
+        "filters": {"markdown2html": f"{HERE}.pages.markdown2html", "clean_html": f"{HERE}.pages.clean_html"},
+    },
+}
+
+
+def configure(c: Config) -> None:
+    """Sets what marking outside needs, for all assignments of a course. What the course sets itself, before or after, stays."""
+    import nbgrader
+
+    # nbgrader's own templates come second.
+    templates = [
+        str(pathlib.Path(__file__).parent / "templates"),
+        str(pathlib.Path(nbgrader.__file__).parent / "server_extensions/formgrader/templates"),
+    ]
+    pages: Sections = {"HTMLExporter": {**PAGES["HTMLExporter"], "extra_template_basedirs": templates}}
+    for settings in (RELEASE, MARKING, FEEDBACK, pages):
+        for name, values in settings.items():
+            for key, value in values.items():
+                c[name].setdefault(key, value)

@@ -1,0 +1,189 @@
+"""What the commands print: tables, sentences, progress bars. Results go to stdout, everything else to stderr."""
+
+import collections
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from autograder.grading.verdict import Status, Verdict
+
+if TYPE_CHECKING:  # what marks is imported only by the commands that mark
+    from autograder.assignment import Assignment
+    from autograder.course.batch import Marked
+    from autograder.course.demo import Demo
+    from autograder.course.selftest import Outcome
+    from autograder.doctor import Finding
+    from autograder.sandbox.outside.conformance import Result
+
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+Advance = Callable[[int, int, str], None]
+
+
+@contextlib.contextmanager
+def bar(title: str) -> Iterator[Advance]:
+    """A progress bar on stderr: `progress(done, total, what)`."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=err, transient=True) as shown:
+        task = shown.add_task(title)
+        yield lambda done, total, what: shown.update(task, completed=done, total=total, description=what)
+
+
+def show_demo(made: "Demo", assignment: "Assignment", output: pathlib.Path, seconds: float) -> None:
+    """Prints who of the sample class got what, and where the files are."""
+    table = Table("student", "what they handed in", *assignment.test_cells, "for a person", title="The sample class, as marked")
+    for row in made.rows:
+        cells = ["—" if score is None else f"{score:g} of {of:g}" for score, of in row.cells.values()]
+        table.add_row(row.student, row.story, *cells, f"{row.waiting} cells" if row.waiting else "")
+    out.print(table)
+    for what, path in [
+        ("student release", made.release),
+        ("gradebook", made.gradebook),
+        ("grades", made.grades),
+        ("feedback pages", made.feedback),
+    ]:
+        out.print(f"{what:>16}  {path}", soft_wrap=True)
+    out.print(f"\nMarked {len(made.rows)} submissions in {seconds:.0f} s. “—” could not be marked and waits for a")
+    out.print(f"person. Mark the written answers with formgrader: `cd {output}` and `jupyter lab`.", soft_wrap=True)
+
+
+class Tally:
+    """How a class did, and who waits for a person: what is kept of it does not grow with the class."""
+
+    def __init__(self) -> None:
+        self.marked, self.known, self.of = 0, 0, 0.0
+        self.scores: collections.Counter[float] = collections.Counter()
+        self.ungradable: list[tuple[str, str]] = []
+
+    def add(self, result: "Marked") -> None:
+        self.marked, self.known = self.marked + 1, self.known + result.known
+        if result.verdict.status == Status.UNGRADABLE:
+            self.ungradable.append((result.student, result.verdict.message))
+        else:
+            self.scores[result.verdict.score] += 1
+            self.of = max(self.of, result.verdict.max_score)
+
+    def show(self, seconds: float) -> None:
+        """Prints it."""
+        if self.scores:
+            table, count = Table("points", "students", "", title="Marks by machine"), self.scores.total()
+            for points, students in sorted(self.scores.items(), reverse=True):
+                table.add_row(f"{points:g} of {self.of:g}", str(students), "█" * round(40 * students / count))
+            out.print(table)
+        for student, message in self.ungradable:
+            out.print(f"[yellow]{escape(student)} could not be marked:[/] {escape(message)}", soft_wrap=True)
+        out.print(
+            f"{self.marked} submissions in {seconds:.0f} s"
+            + (f", {self.known} of them known from before" if self.known else "")
+            + f"; {len(self.ungradable) or 'none'} for a person to look at. Written answers: formgrader."
+        )
+
+
+def show_verdict(path: pathlib.Path, verdict: Verdict) -> None:
+    """Prints a verdict as a table."""
+    if verdict.status == Status.UNGRADABLE:
+        out.print(f"[bold]{escape(str(path))}[/]: [yellow]could not be marked.[/] {escape(verdict.message)}\n", soft_wrap=True)
+        return
+    table = Table("criterion", "points", "what was seen, what to do next", title=escape(str(path)), title_justify="left")
+    for cell, (got, of) in verdict.cells.items():
+        table.add_row(f"[bold]{cell}[/]", f"[bold]{got:g} of {of:g}[/]", "")
+        for result in verdict.checks:
+            if result.cell == cell:
+                sign = "[green]✓[/]" if result.points == result.max_points else "[red]✗[/]"
+                points = f"{result.points:g} of {result.max_points:g}"
+                table.add_row(f"  {sign} {escape(result.criterion.title)}", points, escape(result.message))
+        table.add_section()
+    table.add_row("[bold]total[/]", f"[bold]{verdict.score:g} of {verdict.max_score:g}[/]", "")
+    out.print(table)
+    for note in verdict.notes:
+        out.print(f"Note: {escape(note)}")
+    out.print()
+
+
+SHOWN_CALLS = 3  # of one criterion; the rest is like them
+
+
+def show_evidence(verdict: Verdict) -> None:
+    """Prints, criterion by criterion, what was asked, called, returned and seen."""
+    for result in verdict.checks:
+        out.print(f"[bold]{result.cell}: {escape(result.criterion.title)}[/], {result.points:g} of {result.max_points:g}")
+        table = Table(show_header=False, box=None, padding=(0, 1, 0, 2))
+        table.add_row("asks", escape(result.criterion.asks))
+        called, seen = (result.evidence.called, result.evidence.seen) if result.evidence else ((), ())
+        for call, came_back in called[:SHOWN_CALLS]:
+            table.add_row("called", escape(call))
+            table.add_row("came back", escape(came_back))
+        if (more := len(called) - SHOWN_CALLS) > 0:
+            table.add_row("", f"and {more} more calls; --json shows them all")
+        for sentence in seen:
+            table.add_row("seen", escape(sentence))
+        table.add_row("so", escape(result.message) or "The criterion is met.")
+        out.print(table)
+        out.print()
+
+
+def show_recombined(count: int, seeds: int, rejected: "Sequence[Outcome]", seconds: float) -> None:
+    """Prints which right answers were rejected, with which seed, and what they were told."""
+    for outcome in rejected:
+        out.print(f"[red]✗[/] {outcome.entry.target}, {escape(outcome.entry.name)}, seed {outcome.seed}:", soft_wrap=True)
+        for name, message in outcome.messages.items():
+            out.print(f"    {name}: {escape(message)}", soft_wrap=True)
+    out.print(f"{count} right answers × {seeds} seeds in {seconds:.0f} s: {len(rejected) or 'none'} rejected.")
+
+
+def show_selftest(outcomes: "Sequence[Outcome]", differing: "Sequence[Outcome]", seconds: float) -> None:
+    """Prints the confusion matrix, the points of every wrong entry, and what differs from the catalogue."""
+    from autograder.course.selftest import confusion
+
+    table = Table("task", "entry", "points", "criteria lost, and the misconception named", title="Wrong answers")
+    for outcome in outcomes:
+        if outcome.entry.answer == "wrong" and outcome.seed == 0:
+            lost = ", ".join(f"{name} ({mistake or 'a sentence'})" for name, mistake in outcome.lost.items())
+            points = f"{outcome.points:g} of {outcome.max_points:g}"
+            table.add_row(outcome.entry.target, outcome.entry.name, points, lost)
+    out.print(table)
+    matrix = Table("", "full points", "fewer", title="Confusion matrix")
+    counts = confusion(outcomes)
+    for answer in ("right", "wrong"):
+        matrix.add_row(f"{answer} answers", *(str(counts[answer, got]) for got in ("full", "less")))
+    out.print(matrix)
+    wrong = [outcome for outcome in outcomes if outcome.entry.answer == "wrong" and outcome.seed == 0]
+    named = sum(any(outcome.lost.values()) for outcome in wrong)
+    out.print(f"{named} of {len(wrong)} wrong answers with a named misconception; {len(outcomes)} entries in {seconds:.0f} s.")
+    for outcome in differing:
+        expected, found = (outcome.entry.points, outcome.entry.lost), (outcome.points, outcome.lost)
+        name = f"{outcome.entry.name}, seed {outcome.seed}" if outcome.seed else outcome.entry.name
+        out.print(f"[red]✗[/] {outcome.entry.target}, {name}: expected {expected}, found {found}", soft_wrap=True)
+    out.print(f"{len(differing)} differ from the catalogue." if differing else "None differs from the catalogue.")
+
+
+def show_guarantees(found: "Sequence[tuple[str, list[Result] | None, str]]") -> None:
+    """Prints a table: guarantees by sandbox."""
+    from autograder.sandbox.outside.conformance import ENDS, GUARANTEES
+
+    table = Table("guarantee", "", *(name for name, _, _ in found), title="What each sandbox guarantees on this machine")
+    for guarantee in (*GUARANTEES, ENDS):
+        row = []
+        for _, results, _ in found:
+            held = {result.guarantee.name: result.holds for result in results or ()}.get(guarantee.name)
+            row.append("—" if held is None else "[green]holds[/]" if held else "[red]no[/]")
+        table.add_row(guarantee.name, guarantee.promise, *row)
+    out.print(table)
+    for name, results, why in found:
+        if results is None:
+            out.print(f"{name} does not work here: {escape(why)}", soft_wrap=True)
+
+
+def show_findings(findings: "Sequence[Finding]") -> None:
+    """Prints what a machine has, and what to do about what is missing."""
+    table = Table("", "what", "found", "what to do")
+    for finding in findings:
+        sign = "[green]✓[/]" if finding.ok else "[red]✗[/]" if finding.needed else "[yellow]·[/]"
+        table.add_row(sign, finding.what, escape(finding.found), escape(finding.repair))
+    out.print(table)

@@ -1,0 +1,104 @@
+"""What a worker uses, seen from outside. `RLIMIT_AS` binds each process by itself, and a worker may have many."""
+
+import contextlib
+import functools
+import os
+import pathlib
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+SECONDS = 0.25  # between two looks; what can be filled in that time is well below the memory of a machine that marks
+
+
+class Watch:
+    """Ends a worker whose processes together hold more than they may.
+
+    Args:
+        pid: the first process of the worker's pid namespace.
+        end: called when it holds too much.
+        limit: bytes; None for no limit.
+    """
+
+    def __init__(self, pid: int, end: Callable[[], object], limit: int | None) -> None:
+        self._pid, self._end, self._limit = pid, end, limit
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True, name=f"memory of worker {pid}")
+        if limit is not None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the watch, before the worker's pid can be somebody else's."""
+        self._done.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _look(self) -> None:
+        while not self._done.wait(SECONDS):
+            if self._limit is not None and held(self._pid, self._limit) > self._limit:
+                self._end()
+                return
+
+
+def held(pid: int, limit: int) -> int:
+    """Bytes that the processes in the pid namespace of `pid` hold, files left out; exact where they might exceed `limit`."""
+    inside = list(members(pid))
+    rough = sum(resident(process) for process in inside)
+    # After a fork pages are shared, and the rough sum counts them once for each process. To ask exactly takes longer.
+    return rough if rough <= limit else sum(proportional(process) for process in inside)
+
+
+def resident(pid: int) -> int:
+    try:
+        _, pages, shared, *_ = pathlib.Path(f"/proc/{pid}/statm").read_text().split()
+    except (OSError, ValueError):  # it has ended meanwhile
+        return 0
+    return (int(pages) - int(shared)) * PAGE
+
+
+def proportional(pid: int) -> int:
+    """As `resident`, each page divided among those who share it."""
+    try:
+        lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return resident(pid)
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+
+
+def members(pid: int) -> Iterator[int]:
+    """The processes in the pid namespace of `pid`, by their numbers outside; none when it has ended."""
+    try:
+        namespace = pathlib.Path(f"/proc/{pid}/ns/pid").readlink()
+    except OSError:
+        return
+    wrapped = pid > pid_max() // 2
+    for entry in os.scandir("/proc"):
+        # Processes inside are younger than the first one; where numbers have started anew, all are looked at.
+        if entry.name.isdigit() and (int(entry.name) >= pid or wrapped):
+            try:
+                if pathlib.Path(f"/proc/{entry.name}/ns/pid").readlink() == namespace:
+                    yield int(entry.name)
+            except OSError:
+                continue
+
+
+@functools.cache
+def pid_max() -> int:
+    return int(pathlib.Path("/proc/sys/kernel/pid_max").read_text())
+
+
+class Delay:
+    """`delay()` → seconds that the main thread of a process has waited for a processor; 0 where the kernel does not tell."""
+
+    def __init__(self, pid: int) -> None:
+        self._file = None
+        with contextlib.suppress(OSError):
+            self._file = open(f"/proc/{pid}/schedstat", "rb", buffering=0)  # noqa: PTH123, SIM115 (asked for every call)
+            weakref.finalize(self, self._file.close)
+
+    def __call__(self) -> float:
+        try:
+            return int(os.pread(self._file.fileno(), 100, 0).split()[1]) / 1e9 if self._file else 0.0
+        except (OSError, ValueError, IndexError):
+            return 0.0
