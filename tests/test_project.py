@@ -1,6 +1,7 @@
-"""What stands around the code: README, Makefile, environments, continuous integration."""
+"""What stands around the code: README and docs, Makefile, environments, continuous integration."""
 
 import csv
+import dataclasses
 import os
 import pathlib
 import re
@@ -17,11 +18,29 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
+from autograder.grading.settings import Settings
+from autograder.nbgrader import configuration
+from autograder.nbgrader.autograde import GradeOutside
+from autograder.sandbox.outside.limits import GIB, MIB, Limits
 from autograder.vae_swiss_roll import samples
+from autograder.vae_swiss_roll.policies import POLICIES
 
 ROOT = pathlib.Path(__file__).parent.parent
 BIN = pathlib.Path(sys.executable).parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+# In the order of their story: install, make a release, mark a class; then the rest in the same course.
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in (
+        "README.md",
+        "docs/marking.md",
+        "docs/settings.md",
+        "docs/rubric.md",
+        "docs/clusters.md",
+        "docs/maintainers.md",
+    )
+}
+OWN_TEST = "docs/new-assignment.md"
+README, SETTINGS = PAGES["README.md"], PAGES["docs/settings.md"]
 RELEASE = "notebooks/vae_swiss_roll/vae_swiss_roll.ipynb"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
@@ -58,12 +77,18 @@ def text_files():
             yield name, (ROOT / name).read_text(encoding="utf-8", errors="replace")
 
 
-# --- the README's commands -------------------------------------------------------------------------------------------
+def every_page():
+    """name → text of each page that people read on GitHub."""
+    found = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in found}
 
 
-def readme_commands():
-    """The lines of the README's bash blocks, in order."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+# --- the commands of the README and of docs/ --------------------------------------------------------------------------
+
+
+def commands_of_the_pages():
+    """The lines of all bash blocks, in order."""
+    blocks = [block for page in PAGES.values() for block in re.findall(r"^```bash\n(.*?)^```", page, re.DOTALL | re.MULTILINE)]
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
@@ -73,7 +98,8 @@ def is_a_target(target):
 
 
 def are_packages_we_depend_on(arguments):
-    if arguments == "--editable .":
+    if editable := re.fullmatch(r"--editable (?:\.|'\.\[(\w+)\]')", arguments):
+        assert editable[1] is None or editable[1] in PROJECT["optional-dependencies"]
         return
     known = {re.match(r"[\w-]+", requirement)[0] for requirement in PROJECT["dependencies"]}
     assert set(arguments.split()) <= known
@@ -97,14 +123,25 @@ def is_the_environment(name):
     assert name == ENVIRONMENT["name"]
 
 
+def has_these_options(command):
+    """That the program's help names each; `test_grade.py` marks on a cluster."""
+    program, subcommand = command.split()[:2]
+    shown = run(program, subcommand, "--help", COLUMNS="200")
+    assert shown.returncode == 0, shown.stderr
+    for option in re.findall(r" (--[\w-]+)", command):
+        assert re.search(rf"{option}(?![\w-])", shown.stdout), f"{program} {subcommand} has no {option}"
+
+
 # What cannot run inside the tests (the network, a server, the tests themselves), and what is asked instead. Every other
-# command of the README is run, so a new one either works or needs a line here.
+# command of the pages is run, so a new one either works or needs a line here.
 NOT_RUN = {
     r"make (\w+)": is_a_target,
     r"(\.ci/run)": is_a_file,
     r"pip install (.+)": are_packages_we_depend_on,
     r"(jupyter) lab": is_installed,
     r"(autograder) selftest --fast": judges_some_entries,
+    r"(?:srun --ntasks \d+ )?(dask (?:scheduler|worker)\b.*)": has_these_options,
+    r"(autograder grade .*--scheduler tcp://HOST:\d+)": has_these_options,
     r"conda env create --file (\S+)": is_a_file,
     r"conda activate (\S+)": is_the_environment,
 }
@@ -116,8 +153,8 @@ def rule(command):
     return matches[0] if matches else None
 
 
-@pytest.mark.parametrize("command", [command for command in readme_commands() if rule(command)])
-def test_what_the_readme_only_names_is_there(command):
+@pytest.mark.parametrize("command", dict.fromkeys(command for command in commands_of_the_pages() if rule(command)))
+def test_what_the_pages_only_name_is_there(command):
     asks, argument = rule(command)
     asks(argument)
 
@@ -126,14 +163,19 @@ def run_script(commands, folder):
     return run("bash", "-euxo", "pipefail", "-c", "\n".join(commands), cwd=folder)
 
 
+def settings_on_their_page():
+    """[(setting, its example)]"""
+    return re.findall(r"^\| `(c\.GradeOutside\.\w+)` \|.*\| `(.+)` \|$", SETTINGS, re.MULTILINE)
+
+
 @needs_sandbox
-def test_all_other_commands_of_the_readme_run_in_order_and_mark_a_class(tmp_path):
-    """Most of a minute on two cores: a course from `autograder doctor` to `nbgrader export`, with one submission."""
+def test_all_other_commands_of_the_pages_run_in_order_and_mark_a_class(tmp_path):
+    """A minute and more on two cores: a course from `autograder doctor` on, with one submission and each setting set."""
     checkout, course = tmp_path / "checkout", tmp_path / "my-course"
     (course / "source").mkdir(parents=True)
     shutil.copytree(ROOT / "source", checkout / "source")
     config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
-    settings = re.findall(r"^\| `(c\.GradeOutside\.\w+)` \|.*\| `(.+)` \|$", README, re.MULTILINE)
+    settings = settings_on_their_page()
     assert len(settings) == 7
     lines = [f"{name} = {example}\n" for name, example in settings]
     (checkout / "nbgrader_config.py").write_text(config + "".join(lines), encoding="utf-8")
@@ -142,7 +184,7 @@ def test_all_other_commands_of_the_readme_run_in_order_and_mark_a_class(tmp_path
     _, wrong_scale = samples.students(nbformat.read(ROOT / RELEASE, as_version=4))["chloe"]
     submitted.write_bytes(wrong_scale)
 
-    commands = [command for command in readme_commands() if not rule(command)]
+    commands = [command for command in commands_of_the_pages() if not rule(command)]
     beside = [command for command in commands if re.match("autograder (doctor|check)", command)]
     course_work = [command for command in commands if command not in beside]
     assert beside
@@ -151,14 +193,16 @@ def test_all_other_commands_of_the_readme_run_in_order_and_mark_a_class(tmp_path
     for done in [script.result() for script in scripts]:
         assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     (row,) = csv.DictReader((course / "grades.csv").read_text(encoding="utf-8").splitlines())
-    assert (row["student_id"], float(row["score"])) == ("ada", 6.5)  # 8, less the 1.5 of the README's own setting
+    assert (row["student_id"], float(row["score"])) == ("ada", 6.5)  # 8, less the 1.5 of the settings page's own example
     assert (course / "feedback/ada/vae_swiss_roll/vae_swiss_roll.html").exists()
+    assert "| scaled by the standard deviation | 1.5 |" in (course / "rubric.md").read_text(encoding="utf-8")
 
 
-def test_the_readme_names_only_targets_of_the_makefile():
-    named = set(re.findall(r"`make (\w+)", README + (ROOT / "environment.yml").read_text(encoding="utf-8")))
-    assert {"demo", "test"} <= named
-    for target in named:
+def test_the_pages_name_only_targets_of_the_makefile():
+    texts = {**every_page(), "environment.yml": (ROOT / "environment.yml").read_text(encoding="utf-8")}
+    named = {name: set(re.findall(r"`make (\w+)", text)) for name, text in texts.items()}
+    assert {"demo", "test", "check"} <= named["README.md"]
+    for target in set().union(*named.values()):
         is_a_target(target)
 
 
@@ -167,6 +211,104 @@ def test_the_class_in_the_readme_is_the_sample_class():
     shown = re.findall(r"^│ (\w+) +│ (.+?) +│", README, re.MULTILINE)[1:]
     assert len(shown) >= 5
     assert set(shown) <= set(stories.items())
+
+
+# --- what else the README and docs/ say -------------------------------------------------------------------------------
+
+
+def test_every_page_of_docs_is_part_of_the_story_or_has_its_own_test():
+    assert {name for name in every_page() if name.startswith("docs/")} - {OWN_TEST} == set(PAGES) - {"README.md"}
+
+
+def test_every_block_of_a_page_is_bash_or_is_no_command():
+    """So that no command escapes the tests above in a block of another name."""
+    for name, page in PAGES.items():
+        fences = re.findall(r"^ *```(.*)$", page, re.MULTILINE)
+        assert set(fences[::2]) <= {"bash", "text", "python"}, name
+        assert set(fences[1::2]) <= {""}, name
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
+
+
+def anchors(page):
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_relative_link_of_a_page_leads_somewhere():
+    pages, broken, seen = every_page(), [], 0
+    for name, page in pages.items():
+        for link in re.findall(r"\]\(([^)\s]+)\)", page):
+            if "://" in link:
+                continue
+            file, _, anchor = link.partition("#")
+            target = (ROOT / name).parent / file if file else ROOT / name
+            seen += 1
+            if not target.is_file() or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
+                broken.append(f"{name}: {link}")
+    assert not broken
+    assert seen > 15
+
+
+def test_every_file_that_a_page_names_is_there():
+    folders = "autograder|benchmarks|docs|notebooks|source|tests|tools"
+    named = {
+        (name, path)
+        for name, page in every_page().items()
+        if name != OWN_TEST
+        for path in re.findall(rf"`((?:{folders})/[\w./-]*)`", page)
+    }
+    assert len(named) > 15
+    assert not [(name, path) for name, path in named if not (ROOT / path).exists()]
+
+
+def test_the_readme_shows_a_feedback_page_and_says_what_is_on_it():
+    (words,) = re.findall(r"!\[([^\]]+)\]\(docs/feedback\.png\)", README)
+    assert "feedback page" in words
+    assert len(words.split()) >= 10
+    picture = (ROOT / "docs/feedback.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert 700 <= int.from_bytes(picture[16:20], "big") <= 1200  # pixels across: readable where a README is 900 wide
+    assert len(picture) < 200_000
+
+
+def test_the_settings_page_has_every_setting():
+    names = [name.removeprefix("c.GradeOutside.") for name, _ in settings_on_their_page()]
+    assert sorted(names) == sorted(GradeOutside.class_own_traits(config=True))
+
+
+def rows(section):
+    """The cells of the rows of the table in a section of the settings page."""
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", SETTINGS, re.DOTALL | re.MULTILINE)
+    return [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| `.+$", text, re.MULTILINE)]
+
+
+def test_the_settings_page_has_every_policy_and_its_default():
+    assert {name: default for name, default, _ in rows("Policies")} == {p.name: str(p.default) for p in POLICIES}
+
+
+def test_the_settings_page_has_every_limit_and_its_default():
+    units = {"MiB": MIB, "GiB": GIB}
+    shown = {}
+    for name, default, _ in rows("Limits"):
+        number, _, unit = default.replace(",", "").partition(" ")
+        shown[name] = int(number) * units.get(unit, 1)
+    assert shown == dataclasses.asdict(Limits())
+
+
+def test_the_lines_of_the_settings_page_put_marking_into_any_course(tmp_path):
+    (lines,) = re.findall(r"^```python\n(.*?)^```", SETTINGS, re.DOTALL | re.MULTILINE)
+    theirs = 'c = get_config()\nc.CourseDirectory.release_directory = "handed_out"\nc.ClearSolutions.text_stub = "TODO"\n'
+    (tmp_path / configuration.CONFIG).write_text(theirs + lines, encoding="utf-8")
+    course, ours = configuration.read(tmp_path), configuration.read(ROOT)
+    assert course.CourseDirectory == {"release_directory": "handed_out"}
+    assert course.ClearSolutions.text_stub == "TODO"
+    for section in ("Autograde", "GenerateAssignment", "GenerateFeedback", "HTMLExporter"):
+        assert course[section] == ours[section] != {}
+    assert configuration.settings(course) == Settings()
 
 
 # --- the Makefile and what runs it -----------------------------------------------------------------------------------
