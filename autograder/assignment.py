@@ -8,8 +8,9 @@ import dataclasses
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,6 @@ class Policy:
     otherwise: str
 
 
-def none_known(source: str) -> Sequence[str]:
-    """For assignments without `giveaways`."""
-    return ()
-
-
 @dataclasses.dataclass(frozen=True)
 class Assignment:
     """One assignment.
@@ -58,13 +54,14 @@ class Assignment:
             `checks/<grade_id>.py`, the hidden checks of a test cell
             `student.py`, with `Student`, the checks' fixture
             `samples.py`, with `ANSWERS`, a right answer to each task, and `students`, the sample class
-            `catalogue.yaml`, right and wrong answers; at will `variants.py`, with `variants`, for `selftest --recombined`
+            `catalogue.yaml`, right and wrong answers
+            `variants.py`, at will, with `variants`: right answers for `selftest --recombined`
+            `giveaways.py`, at will, with `giveaways`: what code does that is a student's task
         path: of the master notebook, with solutions and hidden regions.
         functions: operation → the function in the student's words.
         defines: what the notebook has to define: functions and classes.
         like: the input that sentences about devices name: new tensors belong beside it.
         policies: what may be argued about.
-        giveaways: source of a code cell → what it computes that is a student's task, in words; empty for a release.
     """
 
     name: str
@@ -75,7 +72,6 @@ class Assignment:
     defines: tuple[str, ...]
     like: str
     policies: tuple[Policy, ...] = ()
-    giveaways: Callable[[str], Sequence[str]] = none_known
 
     @functools.cached_property
     def folder(self) -> pathlib.Path:
@@ -105,6 +101,13 @@ class Assignment:
             return self._part("variants")
         except ModuleNotFoundError as error:
             raise CourseError(f"{self.name} has no variants.py to recombine right answers with.") from error
+
+    def giveaways(self, source: str) -> Sequence[str]:
+        """What a code cell computes that is a student's task, in words; empty for a release."""
+        if importlib.util.find_spec(f"{self.package}.giveaways") is None:
+            return ()
+        found: Sequence[str] = self._part("giveaways").giveaways(source)
+        return found
 
     def _part(self, name: str) -> ModuleType:
         """A module of the assignment's that is imported only for marking: torch takes a second."""

@@ -386,8 +386,8 @@ WEAKER = {
     "no float64": (R, "like_mu(student, *probes.latents(seed=1, dtype=torch.float64))", "pass", "casts-to-float32", "tensor"),
     "no GPU, no pretend one": (
         R,
-        "    if returned is not None:\n        judge_like_mu",
-        "    if False:\n        judge_like_mu",
+        'pytorch.on_the_other_device(student, ask, like="mu")',
+        "None",
         "cpu-noise",
         "tensor",
     ),
@@ -463,7 +463,7 @@ WEAKER = {
     ),
     "always by seeds": (S, "return torch.equal(self.z", "return True or (self.z", "unseeded-numpy-generator", "scale"),
     "always by averages": (S, "return torch.equal(self.z", "return False and (self.z", "mean-shrunk", "centre"),
-    "in evaluation mode": (S, "training=training,", "training=not training,", "train-only-sampling", "scale"),
+    "in evaluation mode": (S, "-1], **how)", '-1], **{"training": False, **how})', "train-only-sampling", "scale"),
     # standard normal noise
     "noise: no statistics": (
         R,

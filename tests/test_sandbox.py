@@ -258,11 +258,13 @@ def test_one_warm_process_serves_many_slots_through_twins(calls):
             child.kill()
         psutil.wait_procs(children, timeout=10)
         Zygote._living[key] = twins[0]
-        worker = bubblewrap.start(calls)
+        worker = bubblewrap.start(calls, Limits())
         worker.kill()
         assert Zygote._living[key] not in (zygote, *twins)
     finally:
-        Zygote._living[key] = own
+        Zygote._living.pop(key)
+        if own is not None:
+            Zygote._living[key] = own
     zygote._control.close()
     assert zygote.process.wait(10) == 0
 
@@ -270,7 +272,7 @@ def test_one_warm_process_serves_many_slots_through_twins(calls):
 def test_without_bubblewrap_the_repair_is_named(calls, monkeypatch):
     monkeypatch.setattr(bubblewrap.shutil, "which", lambda name: None)
     with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
-        bubblewrap.start(calls)
+        bubblewrap.start(calls, Limits())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
@@ -309,12 +311,13 @@ def test_what_right_answers_do_with_pretended_tensors_was_found_out_before_the_f
         from autograder import assignment as assignments
         from autograder.course.fill import cell
         from autograder.grading.judge import judge
-        from autograder.vae_swiss_roll import calls
+        from autograder.stock import caller
         assignment, namespace = assignments.load({assignment.name!r}), {{"__name__": "__main__"}}
         for grade_id in ("vae_model", "vae_loss"):
             exec("import torch; from torch import nn\\n" + cell(assignment.master, grade_id).source, namespace)
+        call = caller(assignment, namespace)
         before, asked = FakeTensorMode.cache_info(), []
-        student = assignment.student(lambda h, t: asked.append(h["device"]) or calls.answer(h, t, namespace))
+        student = assignment.student(lambda made: asked.append(made.device) or call(made))
         checks = judge(assignment, student, "")
         after = FakeTensorMode.cache_info()
         print(asked.count("pretend"), sum(check.points for check in checks))

@@ -1,6 +1,5 @@
 """The student release, and the proof that it gives nothing away."""
 
-import ast
 import json
 import pathlib
 import shutil
@@ -10,7 +9,6 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.assignment import Assignment
-from autograder.course.fill import cell
 from autograder.course.folder import Course
 from autograder.grading.notebook import BEGIN_HIDDEN, END_HIDDEN, visible
 from autograder.nbgrader import configuration
@@ -66,25 +64,6 @@ def private_lines(master: NotebookNode) -> list[str]:
                 in_solution = False
     shown = "\n".join(public)
     return sorted(line for line in private if len(line) >= LONG and line not in shown)
-
-
-def stub_messages(release: NotebookNode, assignment: Assignment) -> dict[str, str]:
-    """grade_id of each solution cell that stands before a test cell → what its stub's NotImplementedError says."""
-    ids = list(assignment.graded_cells)
-    before = ids[: ids.index(assignment.test_cells[-1])]
-    result = {}
-    for grade_id in before:
-        if not assignment.graded_cells[grade_id]["solution"]:
-            continue
-        raises = [node for node in ast.walk(ast.parse(cell(release, grade_id).source)) if isinstance(node, ast.Raise)]
-        texts = [
-            part.value
-            for node in raises
-            for part in ast.walk(node)
-            if isinstance(part, ast.Constant) and isinstance(part.value, str)
-        ]
-        result[grade_id] = " ".join(texts)
-    return result
 
 
 def make(course: Course, assignment: Assignment) -> tuple[pathlib.Path, list[str]]:

@@ -1,7 +1,6 @@
 """The assignment `vae_swiss_roll`: the reparameterization trick and the closed-form KL, 8 points by machine, 7 by a person."""
 
 from autograder.assignment import Assignment, course_file
-from autograder.vae_swiss_roll.giveaways import giveaways
 from autograder.vae_swiss_roll.policies import POLICIES
 
 assignment = Assignment(
@@ -13,5 +12,4 @@ assignment = Assignment(
     defines=("VAE", "compute_vae_loss"),
     like="mu",
     policies=POLICIES,
-    giveaways=giveaways,
 )

@@ -1,7 +1,8 @@
 """Code that would do a student's task for them: the release must hold none."""
 
 import ast
-import re
+
+from IPython.core.inputtransformer2 import TransformerManager
 
 EXPONENTIALS = {"exp", "exp_", "expm1", "exp2", "pow", "softplus", "sqrt"}
 SAMPLERS = {"rsample", "kl_divergence", "kl_div", "randn_like", "Normal", "MultivariateNormal"}
@@ -10,7 +11,7 @@ SAMPLERS = {"rsample", "kl_divergence", "kl_div", "randn_like", "Normal", "Multi
 def giveaways(source: str) -> list[str]:
     """What the code computes that is a student's task: `exp` of a log-variance, a KL, a sample around a mean."""
     result = []
-    for node in ast.walk(ast.parse(strip_magics(source))):
+    for node in ast.walk(ast.parse(TransformerManager().transform_cell(source))):
         names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} if isinstance(node, ast.expr) else set()
         logvar = any("logvar" in name.lower() or "log_var" in name.lower() for name in names)
         if isinstance(node, ast.Call):
@@ -22,7 +23,3 @@ def giveaways(source: str) -> list[str]:
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and logvar:
             result.append("computes a power of a log-variance")
     return sorted(set(result))
-
-
-def strip_magics(source: str) -> str:
-    return "\n".join("pass" if re.match(r"\s*[%!]", line) else line for line in source.split("\n"))

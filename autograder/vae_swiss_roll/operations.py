@@ -138,7 +138,7 @@ def rehearsal(elementary: Elementary) -> tuple[dict[str, Any], list[tuple[str, d
         """The same, of all that the model answers and of a single number."""
         answers = [x - answer if answer.shape == x.shape else answer for answer in model(x)]
         values = (*answers, answers[0].mean())
-        return sum((operation(value).mean() for value in values for operation in elementary), torch.zeros_like(x[0, 0])) * beta
+        return torch.stack([operation(value).mean() for value in values for operation in elementary]).sum() * beta
 
     def tensors(*shape: int) -> dict[str, torch.Tensor]:
         latents, points = torch.ones(shape), torch.ones(shape[0], 2)

@@ -42,9 +42,11 @@ def test_tensor(student: Student) -> None:
         like_mu(student, *probes.latents(seed=1, shape=shape))
     like_mu(student, *probes.latents(seed=1, dtype=torch.float64))
     mu, logvar = probes.latents(seed=1, shape=(37, 2))
-    returned = pytorch.on_the_other_device(
-        student, lambda device: student.reparameterize(mu, logvar, seed=3, device=device), like="mu"
-    )
+
+    def ask(device: str) -> Reply:
+        return student.reparameterize(mu, logvar, seed=3, device=device)
+
+    returned = pytorch.on_the_other_device(student, ask, like="mu")
     if returned is not None:
         judge_like_mu(returned, mu)
 
