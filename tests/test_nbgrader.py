@@ -10,10 +10,14 @@ import sys
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
+from traitlets.config import Config
 
 from autograder.course.fill import cell, fill
+from autograder.nbgrader import configure
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.sandboxed
 
 NAME = "vae_swiss_roll"
 HARMLESS = ("data.csv", "curve.png")
@@ -21,7 +25,7 @@ ACTIVE = ("page.html", "Figure.SVG", "page.xhtml", "feed.rss", "page.htm")
 HALF = sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)")
 
 
-def nbgrader(course, *arguments):
+def nbgrader(course, *arguments, status=0):
     """Runs an nbgrader command in the course folder; its output."""
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
@@ -32,7 +36,7 @@ def nbgrader(course, *arguments):
         text=True,
         timeout=1800,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -133,6 +137,39 @@ def test_marking_again_changes_nothing(course):
     before = grades(course, "half")
     nbgrader(course, "autograde", NAME, "--student", "half", "--force")
     assert grades(course, "half") == before
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('c.GradeOutside.device = "tpu"', "c.GradeOutside.device names 'tpu', which does not exist. Known: auto, cpu, cuda."),
+        ("c.GradeOutside.pionts = {}", "c.GradeOutside.pionts, which does not exist."),
+        (
+            'c.Autograde.autograde_preprocessors = ["nbgrader.preprocessors.Execute", "nbgrader.preprocessors.SaveAutoGrades"]',
+            "autograde_preprocessors lacks autograder.nbgrader.autograde.GradeOutside",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_told_once_before_any_student_is_touched(line, sentence, course, tmp_path):
+    shutil.copytree(course, tmp_path, dirs_exist_ok=True)
+    with (tmp_path / "nbgrader_config.py").open("a") as config:
+        config.write(f"\n{line}\n")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "autograded").rglob("*")}
+    said = nbgrader(tmp_path, "autograde", NAME, "--force", status=2)
+    assert said.count(sentence) == 1
+    assert "The grader failed; nobody was marked." in said
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "autograded").rglob("*")} == before
+
+
+def test_what_a_course_sets_itself_stays_before_and_after_the_one_line():
+    for order in ("own, configure", "configure, own"):
+        c = Config()
+        steps = {"own": lambda c=c: c.ClearSolutions.update(text_stub="Here."), "configure": lambda c=c: configure(c)}
+        for step in order.split(", "):
+            steps[step]()
+        assert c.ClearSolutions.text_stub == "Here."
+        assert c.ClearSolutions.code_stub["python"].startswith("#")
+        assert c.Autograde.autograde_preprocessors[0].endswith("GradeOutside")
 
 
 def test_a_stock_nbgrader_gives_an_honest_submission_the_same_marks_and_says_that_it_is_less_secure(tmp_path):

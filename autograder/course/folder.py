@@ -20,7 +20,6 @@ from autograder.errors import CourseError
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
 from autograder.nbgrader import configuration
-from autograder.nbgrader.autograde import GradeOutside
 
 
 class Course:
@@ -50,7 +49,7 @@ class Course:
         if execute is not None:
             config.GradeOutside.execute = execute
         self.settings: Settings = configuration.settings(config, assignment)
-        self.results: Results = GradeOutside(config=config).kept(self.root)
+        self.results: Results = configuration.results(self.root, config)
         self.coursedir = CourseDirectory(config=config)
         self.coursedir.log.setLevel(logging.ERROR)
         self.api = NbGraderAPI(self.coursedir, config=config)

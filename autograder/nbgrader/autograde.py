@@ -24,7 +24,6 @@ from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, Execute, SaveAutoGrades
-from traitlets import Dict, Unicode
 
 from autograder import assignment as assignments
 from autograder.assignment import Assignment
@@ -33,7 +32,6 @@ from autograder.grading import notebook as notebooks
 from autograder.grading import results
 from autograder.grading.notebook import Submission
 from autograder.grading.results import Results
-from autograder.grading.settings import Execute as Cells
 from autograder.grading.settings import Settings
 from autograder.grading.verdict import Graded
 from autograder.nbgrader import configuration, pages
@@ -90,6 +88,12 @@ class SubmissionExporter(NotebookExporter):
     def _stop_early(self, assignment: Assignment) -> None:
         """Says what is wrong with the settings once, in place of once for each student, and ends nbgrader."""
         try:
+            listed = [getattr(part, "__name__", str(part)) for part in self.parent.autograde_preprocessors]
+            if not any(name.endswith("GradeOutside") for name in listed):
+                raise CourseError(
+                    "c.Autograde.autograde_preprocessors lacks autograder.nbgrader.autograde.GradeOutside, and students' code "
+                    "would run without a sandbox: start from MARKING in autograder/nbgrader/__init__.py."
+                )
             self._settings[assignment.name] = configuration.settings(self.config, assignment)
         except CourseError as error:
             self.log.error("The grader failed; nobody was marked. %s", error)
@@ -157,22 +161,8 @@ class KeepOutputs(ClearOutput):
         return done
 
 
-class GradeOutside(Execute):
+class GradeOutside(configuration.Traits, Execute):
     """Marks the notebook: the student's code in a sandbox, the verdict here."""
-
-    sandbox = Unicode("bubblewrap", help="Which sandbox runs the students' code; see `autograder doctor`.").tag(config=True)
-    limits = Dict(help="Limits on one submission; see `autograder/sandbox/outside/limits.py`.").tag(config=True)
-    device = Unicode("auto", help="Where device mistakes are looked for: auto, cpu or cuda.").tag(config=True)
-    execute = Unicode(str(Cells.NEEDED), help="Which cells are run: those that the marks need, or all.").tag(config=True)
-    points = Dict(help="Points of single criteria, {'cell.criterion': 1.5}; the sums must stay.").tag(config=True)
-    policies = Dict(help="What is accepted of what may be argued about, {'policy': True}.").tag(config=True)
-    results = Unicode(
-        ".autograder/results", help="Folder, in the course's, for what was marked; unchanged, it is not marked again."
-    ).tag(config=True)
-
-    def kept(self, root: pathlib.Path) -> Results:
-        """The results of the course in the folder `root`."""
-        return Results(root / self.results)
 
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
         assignment = ours(resources)
@@ -192,7 +182,7 @@ class GradeOutside(Execute):
 
     def _graded(self, assignment: Assignment, found: Found) -> tuple[str, Graded]:
         """(name of the result, the result), from those that are kept where it is there."""
-        store, key = self.kept(found.root), results.key(found.raw, assignment, found.settings)
+        store, key = Results(found.root / self.results), results.key(found.raw, assignment, found.settings)
         packed = store.get(key)
         if packed is None:
             from autograder.grading.submission import grade  # torch takes a second, and what is kept needs none

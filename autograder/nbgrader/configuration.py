@@ -5,15 +5,34 @@ import pathlib
 import traceback
 from typing import Any
 
-from traitlets import TraitError
-from traitlets.config import Config, PyFileConfigLoader
+from traitlets import Dict, TraitError, Unicode
+from traitlets.config import Config, Configurable, PyFileConfigLoader
 
 from autograder.assignment import Assignment
 from autograder.errors import CourseError
-from autograder.grading.settings import Settings, known
+from autograder.grading.results import Results
+from autograder.grading.settings import Execute, Settings, known
 from autograder.sandbox.outside.limits import Limits
 
 CONFIG = "nbgrader_config.py"
+
+
+class Traits(Configurable):
+    """What `c.GradeOutside` may set: read here for the command line, and by nbgrader for its preprocessor."""
+
+    sandbox = Unicode("bubblewrap", help="Which sandbox runs the students' code; see `autograder doctor`.").tag(config=True)
+    limits = Dict(help="Limits on one submission; see `autograder/sandbox/outside/limits.py`.").tag(config=True)
+    device = Unicode("auto", help="Where device mistakes are looked for: auto, cpu or cuda.").tag(config=True)
+    execute = Unicode(str(Execute.NEEDED), help="Which cells are run: those that the marks need, or all.").tag(config=True)
+    points = Dict(help="Points of single criteria, {'cell.criterion': 1.5}; the sums must stay.").tag(config=True)
+    policies = Dict(help="What is accepted of what may be argued about, {'policy': True}.").tag(config=True)
+    results = Unicode(
+        ".autograder/results", help="Folder, in the course's, for what was marked; unchanged, it is not marked again."
+    ).tag(config=True)
+
+
+class GradeOutside(Traits):
+    """`c.GradeOutside` without nbgrader, which takes a second to import."""
 
 
 def read(folder: pathlib.Path) -> Config:
@@ -45,11 +64,9 @@ def settings(config: Config, assignment: Assignment | None = None, **instead: An
     Raises:
         CourseError: a name that does not exist (it names those that do), or a value that cannot be.
     """
-    from autograder.nbgrader.autograde import GradeOutside  # nbgrader takes a second to import
-
     for name in config.GradeOutside:
-        if name not in GradeOutside.class_trait_names(config=True):
-            own = ", ".join(sorted(GradeOutside.class_own_traits(config=True)))
+        if name not in Traits.class_trait_names(config=True) and name not in inherited():
+            own = ", ".join(sorted(Traits.class_trait_names(config=True)))
             raise CourseError(f"{CONFIG} sets c.GradeOutside.{name}, which does not exist. Known: {own}.")
     try:
         marking = GradeOutside(config=config)
@@ -62,6 +79,19 @@ def settings(config: Config, assignment: Assignment | None = None, **instead: An
     if assignment is not None:
         found.check(assignment)
     return found
+
+
+def inherited() -> list[str]:
+    """What nbgrader's own preprocessor lets a course set, for the assignments that are not ours."""
+    from nbgrader.preprocessors import Execute
+
+    names: list[str] = Execute.class_trait_names(config=True)
+    return names
+
+
+def results(root: pathlib.Path, config: Config) -> Results:
+    """What was marked before in the course in a folder."""
+    return Results(root / GradeOutside(config=config).results)
 
 
 def limits(set_: dict[str, Any]) -> Limits:
