@@ -10,16 +10,13 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nbformat
 
 from autograder.errors import CourseError
-
-if TYPE_CHECKING:
-    from autograder.grading.pytorch import Student
 
 GROUP = "autograder.assignments"
 PACKAGE = pathlib.Path(__file__).parent
@@ -84,9 +81,9 @@ class Assignment:
         return self.folder / "operations.py"
 
     @property
-    def student(self) -> "type[Student]":
-        """The checks' fixture; see `grading.pytorch.Student`."""
-        found: type[Student] = self._part("student").Student
+    def student(self) -> Callable[..., Any]:
+        """The checks' fixture, a class derived from `grading.pytorch.Student`, which says what it is made with."""
+        found: Callable[..., Any] = self._part("student").Student
         return found
 
     @property

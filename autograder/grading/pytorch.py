@@ -9,7 +9,7 @@ assignments is here: describing what came back, finite differences, changed inpu
 import enum
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -18,8 +18,6 @@ from autograder.criteria import NotEarned, Record
 from autograder.errors import BadReply, NotCallable, Raised, SubmissionError
 from autograder.sandbox.inside.frames import FrameError
 from autograder.sandbox.inside.messages import CPU, CUDA, PRETEND, Call, Failure, Header, Reply, Tensors
-
-Caller = Callable[[Call], Reply]  # what reaches the submission; raises a SubmissionError
 
 # Relative tolerance of values, by device. Several wrong formulas lie within 1 to 8 % of the right one, and sums in float32
 # within 1e-5; a GPU may take products with 10 bits (TF32), and what it computes has been judged on the CPU before.
@@ -50,6 +48,13 @@ SWITCHES = {
     "threads": "the number of torch's threads",
     "default_device": "torch's default device",
 }
+
+
+class Caller(Protocol):
+    """What reaches the submission, wherever it runs: in a sandbox, or in this very process (stock.py)."""
+
+    def __call__(self, call: Call, /) -> Reply:
+        """Makes a call and waits for what comes back; SubmissionError when nothing does that can be read."""
 
 
 class Student:

@@ -36,7 +36,7 @@ class Call:
         each: inputs that hold one case after the other along their first dimension, equally many: the function is called for
             one case after the other, each as if it were the only one.
         gradients: whether the gradients of sum(weights * result) to the operation's `gradients_to` are asked for.
-        weights: like the result; None for a result of one number.
+        weights: like the result; None for ones.
         training: whether a model is in training mode.
         same_instance: whether the instance of the call before is used again, if there is one.
         tail: whether the next two numbers of each generator are asked for.
