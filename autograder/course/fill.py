@@ -33,7 +33,7 @@ def fill(nb: NotebookNode, answers: Mapping[str, str]) -> NotebookNode:
 
 def replace_function(source: str, function: str) -> str:
     """`source` with the function or method of the same name as `function` replaced by it, indented to fit."""
-    (name,) = (node.name for node in ast.parse(function).body if isinstance(node, ast.FunctionDef))
+    name = next(node.name for node in ast.parse(function).body if isinstance(node, ast.FunctionDef))
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef) and node.name == name:
             indent = " " * node.col_offset
