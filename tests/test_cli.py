@@ -11,6 +11,8 @@ import pytest
 
 from autograder.vae_swiss_roll.samples import sampler
 
+pytestmark = pytest.mark.sandboxed
+
 COMMAND = str(pathlib.Path(sys.executable).parent / "autograder")
 
 
@@ -124,6 +126,43 @@ def test_an_unknown_sandbox_or_assignment_is_told_with_those_that_exist(files):
     assert (done.returncode, "Known: bubblewrap" in done.stderr) == (2, True)
     done = run("check", files / "good.ipynb", "--assignment", "gan")
     assert (done.returncode, "vae_swiss_roll" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["grade", "release", "rubric", "demo"])
+def test_an_assignment_is_an_argument_or_an_option_and_a_wrong_one_a_usage_error(command):
+    for arguments in (["gan"], ["-a", "gan"]):
+        done = run(command, *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "Usage: autograder" in done.stderr
+        assert "There is no assignment 'gan'. Known: " in " ".join(done.stderr.split())
+    done = run(command, "vae_swiss_roll", "-a", "gan")
+    assert done.returncode == 2
+    assert "two assignments are named, vae_swiss_roll and gan" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["grade"], ["release"], ["rubric"], ["check", "a.ipynb"]], ids=lambda words: words[0])
+def test_a_broken_configuration_or_a_missing_folder_is_one_sentence_and_exit_code_2(command, tmp_path):
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\nc.GradeOutside.points = {\n")
+    done = run(*command, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = " ".join(done.stderr.split())
+    assert "nbgrader_config.py, line 2: '{' was never closed: `c.GradeOutside.points = {`" in said
+    assert "Traceback" not in said
+    (tmp_path / "nbgrader_config.py").write_text('c = get_config()\nc.GradeOutside.polices = {"monte_carlo_kl": True}\n')
+    done = run(*command, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "c.GradeOutside.polices, which does not exist. Known: device" in " ".join(done.stderr.split())
+    done = run(*command, "--course", tmp_path / "nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "does not exist" in done.stderr
+
+
+def test_an_error_that_nobody_foresaw_is_the_graders_failure(tmp_path):
+    (tmp_path / "file").touch()
+    done = run("rubric", "--output", tmp_path / "file" / "rubric.md")
+    assert done.returncode == 2
+    assert "The grader failed in a way that nobody foresaw" in done.stderr
+    assert "Error" in done.stderr
 
 
 def test_release_outside_a_course_says_where_to_go(tmp_path):
