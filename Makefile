@@ -15,15 +15,16 @@ apt = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installin
 		|| { apt-get update && apt-get install -y --no-install-recommends $(1); }; } >/dev/null 2>&1 </dev/null; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup sandbox browser database lint format lesson release rubric clean
+.PHONY: help demo test check setup sandbox browser database lint format lesson release rubric clean
 
 help:
 	@echo "make demo      mark a sample class from start to end, into build/demo"
 	@echo "make test      lint, then all tests"
+	@echo "make check     lint, then the tests that need no class in a sandbox: a minute at most, for every change"
 	@echo "make release   generate the student notebook from source/ and prove that it gives nothing away"
 	@echo "make rubric    write docs/rubric.md from the hidden checks"
 	@echo "make lesson    run the master notebook and keep its outputs"
-	@echo "make format    format the code;  make lint  only look"
+	@echo "make format    format the code;  make lint  only look, types included"
 	@echo "make setup     only make the environment (.venv) that all of these make when it is missing"
 	@echo "make clean     remove .venv, build and caches; gradebooks and submissions stay"
 	@echo
@@ -33,12 +34,19 @@ help:
 demo: setup
 	$(BIN)/autograder demo
 
+# As many tests at a time as there are cores; a module, or a group that a module names, stays together for its fixtures.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
 test: setup browser database lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+check: .venv/ready lint
+	$(PYTEST) -m "not sandboxed"
 
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

@@ -26,6 +26,27 @@ def assignment():
     return assignments.load("vae_swiss_roll")
 
 
+# Modules whose tests need nothing of each other, and so may run in any process of pytest-xdist. Those of the other modules
+# stay together, for what they have made once.
+SCATTERED = {
+    "test_border",
+    "test_cli",
+    "test_conformance",
+    "test_marks",
+    "test_notebooks",
+    "test_policies",
+    "test_project",
+    "test_rooms",
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem not in SCATTERED and not item.get_closest_marker("xdist_group"):
+            way = item.callspec.params["class_"] if "class_" in item.fixturenames else ""
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {way}"))
+
+
 def in_folder(assignment, folder):
     """The assignment, with its parts in another folder."""
     other = dataclasses.replace(assignment)

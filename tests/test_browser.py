@@ -29,7 +29,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = """
     --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run"""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need Debian's chromium: `make browser` installs it")
+pytestmark = [
+    pytest.mark.sandboxed,
+    pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need Debian's chromium: `make browser` installs it"),
+]
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

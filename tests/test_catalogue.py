@@ -15,6 +15,8 @@ from autograder.vae_swiss_roll import misconceptions, probes
 from autograder.vae_swiss_roll.reference import CONVENTIONS, kl_terms
 from autograder.vae_swiss_roll.samples import ANSWERS
 
+pytestmark = pytest.mark.sandboxed
+
 SHAPES = [(5, 3), (48, 3), (7, 4)]  # those of the check on the whole loss
 
 

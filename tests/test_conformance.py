@@ -12,6 +12,8 @@ from autograder.sandbox.outside import backends, bubblewrap, conformance, plain
 from tests.conftest import with_python_open_to_all
 from tests.test_cli import run as autograder
 
+pytestmark = pytest.mark.sandboxed
+
 # What each backend is known not to guarantee. Everything else must hold.
 MISSING = {
     "bubblewrap": set(),

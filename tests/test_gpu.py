@@ -15,6 +15,8 @@ from autograder.grading.submission import grade
 from autograder.sandbox.outside import bubblewrap, conformance, gpu
 from autograder.sandbox.outside.limits import GIB, Limits
 
+pytestmark = pytest.mark.sandboxed
+
 on_a_gpu = pytest.mark.skipif(not gpu.available(), reason="needs a GPU, and a torch that can use it")
 
 

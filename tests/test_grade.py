@@ -28,6 +28,8 @@ from tests.conftest import ROOT
 from tests.test_cli import COMMAND
 from tests.test_nbgrader import nbgrader
 
+pytestmark = pytest.mark.sandboxed
+
 NAME = "vae_swiss_roll"
 FOREVER = sampler("while True: pass")
 QUIET = "c.GradeOutside.limits = {'call_seconds': 2, 'cell_seconds': 4}\n"

@@ -16,6 +16,8 @@ from autograder.grading.verdict import Status
 from autograder.sandbox.outside.limits import Limits
 from autograder.vae_swiss_roll.samples import RIGHT, loss, sampler
 
+pytestmark = pytest.mark.sandboxed
+
 
 def lost(verdict):
     """The criteria that earned nothing, with the misconception named."""

@@ -27,6 +27,8 @@ from autograder.vae_swiss_roll import noise, probes, student
 from autograder.vae_swiss_roll.samples import ANSWERS
 from tests.conftest import in_folder
 
+pytestmark = pytest.mark.sandboxed
+
 FOLDER = assignments.load("vae_swiss_roll").folder
 MODULES = {"pytorch.py": pytorch, "noise.py": noise, "student.py": student, "probes.py": probes}
 CRITERIA = {

@@ -7,9 +7,12 @@ import subprocess
 import sys
 
 import nbformat
+import pytest
 
 from autograder.course.fill import cell
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.sandboxed
 
 
 def nbval(path, cwd):

@@ -15,6 +15,8 @@ from autograder.vae_swiss_roll.policies import POLICIES
 from autograder.vae_swiss_roll.samples import ANSWERS, loss, sampler
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.sandboxed
+
 MONTE_CARLO = loss(
     "(0.5 * (mu + torch.exp(0.5 * logvar) * (eps := torch.randn_like(mu))) ** 2 - 0.5 * logvar - 0.5 * eps**2).mean()"
 )

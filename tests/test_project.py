@@ -153,7 +153,14 @@ def rule(command):
     return matches[0] if matches else None
 
 
-@pytest.mark.parametrize("command", dict.fromkeys(command for command in commands_of_the_pages() if rule(command)))
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=[pytest.mark.sandboxed] if "selftest" in command else [])
+        for command in dict.fromkeys(commands_of_the_pages())
+        if rule(command)
+    ],
+)
 def test_what_the_pages_only_name_is_there(command):
     asks, argument = rule(command)
     asks(argument)
@@ -168,6 +175,7 @@ def settings_on_their_page():
     return re.findall(r"^\| `(c\.GradeOutside\.\w+)` \|.*\| `(.+)` \|$", SETTINGS, re.MULTILINE)
 
 
+@pytest.mark.sandboxed
 @needs_sandbox
 def test_all_other_commands_of_the_pages_run_in_order_and_mark_a_class(tmp_path):
     """A minute and more on two cores: a course from `autograder doctor` on, with one submission and each setting set."""
@@ -331,7 +339,13 @@ def fake(folder, name, script):
 
 def test_make_test_lints_and_runs_pytest():
     planned = run("make", "--dry-run", "test").stdout
-    for command in ("ruff check .", "ruff format --check .", "-m pytest"):
+    for command in ("ruff check .", "ruff format --check .", "mypy", "-m pytest"):
+        assert command in planned
+
+
+def test_make_check_lints_and_leaves_the_sandboxed_tests_out():
+    planned = run("make", "--dry-run", "check").stdout
+    for command in ("ruff check .", "mypy", '-m "not sandboxed"'):
         assert command in planned
 
 
@@ -508,6 +522,7 @@ def test_no_file_names_a_path_of_somebodys_machine():
             assert not (match := re.search(PATHS, text)), f"{name}: {match[0]}"
 
 
+@pytest.mark.sandboxed
 @needs_sandbox
 def test_the_benchmark_of_marking_still_runs(tmp_path):
     code = f"""

@@ -11,6 +11,8 @@ from autograder import assignment as assignments
 from autograder.grading.submission import grade
 from autograder.vae_swiss_roll.samples import loss, sampler
 
+pytestmark = pytest.mark.sandboxed
+
 TIMES = 100
 # Judged by statistics on noise that differs from run to run, and wrong in several ways at once.
 CONTESTED = {

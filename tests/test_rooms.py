@@ -73,6 +73,7 @@ result["files"] = sorted(
 """
 
 
+@pytest.mark.sandboxed
 @pytest.mark.parametrize(
     "start", [bubblewrap.start_warm, bubblewrap.start_cold, plain.start_none], ids=["warm", "cold", "none"]
 )
@@ -194,6 +195,7 @@ print(json.dumps([module.__file__ for module in list(sys.modules.values()) if ge
 """
 
 
+@pytest.mark.sandboxed
 def test_results_depend_on_what_is_loaded_while_marking_and_on_nothing_else(submission, assignment, tmp_path):
     """Each file of Python is either loaded while a submission is marked, or excluded by name; none is both, or neither."""
     (tmp_path / "good.ipynb").write_bytes(submission())

@@ -19,6 +19,8 @@ from autograder.sandbox.outside.limits import MIB, Limits
 from autograder.sandbox.outside.warm import Zygote
 from tests.conftest import ORDINARY_USER, with_python_open_to_all
 
+pytestmark = pytest.mark.sandboxed
+
 
 @pytest.fixture(scope="module")
 def calls():

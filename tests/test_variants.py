@@ -18,6 +18,8 @@ from autograder.errors import CourseError
 from autograder.vae_swiss_roll.samples import ANSWERS, loss, sampler
 from autograder.vae_swiss_roll.variants import variants
 
+pytestmark = pytest.mark.sandboxed
+
 COMMAND = [str(Path(sys.executable).parent / "autograder"), "selftest", "--recombined", "--workers", "2"]
 RIGHT = selftest.Entry("right", "kl_divergence", "right", 3.0, {}, "", ANSWERS["kl_divergence"][1])
 WRONG = selftest.Entry(
