@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from autograder.grading.settings import Settings
 from autograder.nbgrader import configuration
-from autograder.nbgrader.autograde import GradeOutside
+from autograder.nbgrader.configuration import Traits
 from autograder.sandbox.outside.limits import GIB, MIB, Limits
 from autograder.vae_swiss_roll import samples
 from autograder.vae_swiss_roll.policies import POLICIES
@@ -285,7 +285,7 @@ def test_the_readme_shows_a_feedback_page_and_says_what_is_on_it():
 
 def test_the_settings_page_has_every_setting():
     names = [name.removeprefix("c.GradeOutside.") for name, _ in settings_on_their_page()]
-    assert sorted(names) == sorted(GradeOutside.class_own_traits(config=True))
+    assert sorted(names) == sorted(Traits.class_own_traits(config=True))
 
 
 def rows(section):
