@@ -363,7 +363,7 @@ def cluster(tmp_path):
             process.wait(30)
 
 
-def test_a_cluster_gives_the_serial_marks_though_the_worker_with_the_slowest_submission_dies(new_class, serial, cluster):
+def test_a_cluster_whose_busiest_worker_dies_gives_the_serial_marks(new_class, serial, cluster):
     address, workers = cluster
     root = new_class()
     running = grade(root, "--scheduler", address)

@@ -24,7 +24,7 @@ def lost(verdict):
     return {check.id.split(".")[1]: check.misconception for check in verdict.checks if check.points == 0}
 
 
-def test_the_release_untouched_earns_nothing_and_each_check_says_that_the_task_is_to_do(release, assignment):
+def test_the_untouched_release_earns_nothing_and_each_check_says_why(release, assignment):
     verdict = grade(nbformat.writes(release).encode(), assignment).verdict
     assert (verdict.status, verdict.score, verdict.max_score) == (Status.GRADED, 0, 8)
     assert all("still to do" in check.message for check in verdict.checks)

@@ -751,7 +751,7 @@ WEAKER = {
 
 
 @pytest.mark.parametrize("what", WEAKER)
-def test_weakened_here_an_answer_earns_what_it_does_not_deserve_or_loses_what_it_does(what, judged):
+def test_weakened_here_an_answer_gets_another_mark_than_it_deserves(what, judged):
     file, old, new, name, criterion, *more = WEAKER[what]
     how = dict(*more)
     first = how.pop("first", None)

@@ -126,7 +126,7 @@ def test_the_copy_for_the_person_who_marks_shows_scheme_and_figures(course):
     assert cell(marked, "experiment_beta").outputs[0].data == {"image/png": "iVBORw0KGgo="}
 
 
-def test_of_the_files_beside_a_notebook_formgrader_gets_none_that_a_browser_would_run(course):
+def test_formgrader_gets_no_file_beside_a_notebook_that_a_browser_would_run(course):
     copied = {path.name for path in (course / "autograded" / "half").rglob("*") if path.is_file()}
     assert copied == {f"{NAME}.ipynb", *HARMLESS}
     handed_in = {path.name for path in (course / "submitted" / "half").rglob("*") if path.is_file()}
@@ -172,7 +172,7 @@ def test_what_a_course_sets_itself_stays_before_and_after_the_one_line():
         assert c.Autograde.autograde_preprocessors[0].endswith("GradeOutside")
 
 
-def test_a_stock_nbgrader_gives_an_honest_submission_the_same_marks_and_says_that_it_is_less_secure(tmp_path):
+def test_a_stock_nbgrader_gives_the_same_marks_and_says_that_it_is_less_secure(tmp_path):
     shutil.copytree(ROOT / "source", tmp_path / "source")
     (tmp_path / "nbgrader_config.py").write_text('c = get_config()\nc.CourseDirectory.course_id = "stock"\n')
     nbgrader(tmp_path, "generate_assignment", NAME)

@@ -50,7 +50,7 @@ def test_no_variant_is_rejected(outcomes):
     assert all(o.points == o.max_points > 0 for o in outcomes[1:])
 
 
-def test_outcomes_of_several_processes_come_in_the_order_of_the_entries_with_what_was_rejected(outcomes):
+def test_outcomes_of_several_processes_come_in_the_order_of_the_entries(outcomes):
     assert [o.entry.name for o in outcomes] == ["half missing", *(name for name, _, _ in variants())]
     assert (outcomes[0].points, set(outcomes[0].lost), outcomes[0].as_expected) == (2.0, {"value"}, False)
 
