@@ -3,11 +3,14 @@
 import ast
 import importlib
 import json
+import os
 import pathlib
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 
 import pytest
 
@@ -132,6 +135,34 @@ def test_nothing_general_speaks_of_what_our_assignment_teaches():
 def test_nothing_general_imports_an_assignment():
     for path in [path for path in general() if path.suffix == ".py"]:
         assert not [module for module, _ in imports(path) if module.startswith("autograder.vae_swiss_roll")], path
+
+
+@pytest.mark.sandboxed
+@pytest.mark.parametrize("start", [bubblewrap.start_warm, bubblewrap.start_cold], ids=["warm", "cold"])
+def test_a_worker_sees_no_package_of_another_assignment(start, monkeypatch):
+    """One that is installed beside the libraries, which are shown, with its master outside the package."""
+    name = f"autograder_test_assignment_{os.getpid()}"
+    package = pathlib.Path(sysconfig.get_path("purelib")) / name
+    master = package.with_name(f"{name}_master") / "other.ipynb"
+    other = assignments.Assignment("other", "Another", name, master, {}, (), "x")
+    names, load = assignments.names(), assignments.load
+    monkeypatch.setattr(assignments, "names", lambda: (*names, "other"))
+    monkeypatch.setattr(assignments, "load", lambda name: other if name == "other" else load(name))
+    bubblewrap.assignments_folders.cache_clear()
+    try:
+        for path in (package / "__init__.py", package / "checks" / "one.py", master):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+        worker = start(room.INSIDE / "probe.py", Limits())
+        places = str(package), str(master.parent)
+        code = f"import glob\nresult = [glob.glob(f'{{top}}/**/*', recursive=True) for top in {places!r}]"
+        reply, _ = worker.channel.call({"code": code}, {}, 30, "the look")
+        worker.kill()
+        assert reply["result"] == [[], []]
+    finally:
+        bubblewrap.assignments_folders.cache_clear()
+        shutil.rmtree(package)
+        shutil.rmtree(master.parent)
 
 
 # --- the tree of errors, and importing -------------------------------------------------------------------------------

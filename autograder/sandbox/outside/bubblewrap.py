@@ -20,6 +20,7 @@ to a uid of its own that nothing else uses. Started by anybody else, a user name
 
 import contextlib
 import functools
+import importlib
 import json
 import os
 import pathlib
@@ -29,8 +30,9 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from autograder import assignment as assignments
 from autograder.errors import ForkingFails, SandboxError
 from autograder.sandbox.outside import room
 from autograder.sandbox.outside.gpu import Gpu
@@ -205,9 +207,14 @@ def python_prefixes() -> list[pathlib.Path]:
     """The folders that this Python lives in: the environment's and the base installation's."""
     folders = {sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     folders |= {str(pathlib.Path(sys.executable).resolve().parent.parent)}
+    return [folder for folder in outermost(map(pathlib.Path, folders)) if not folder.is_relative_to("/usr")]
+
+
+def outermost(folders: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+    """Those that lie in none of the others."""
     kept: list[pathlib.Path] = []
-    for folder in sorted(map(pathlib.Path, folders)):
-        if not any(folder.is_relative_to(other) for other in [*kept, pathlib.Path("/usr")]):
+    for folder in sorted(folders):
+        if not any(folder.is_relative_to(other) for other in kept):
             kept.append(folder)
     return kept
 
@@ -235,17 +242,29 @@ def devices(gpu: Gpu | None) -> list[str]:
 
 def cover() -> list[str]:
     """Empty folders over whatever of ours lies below a folder that is shown: the package, a copy of it or of its data among
-    the installed packages (an editable install leaves one), and the checkout."""
+    the installed packages (an editable install leaves one), the checkout, and every assignment's package and master."""
     shown = [pathlib.Path("/usr"), *python_prefixes()]
     ours = {PACKAGE, *(pathlib.Path(folder) / PACKAGE.name for folder in sys.path if folder)}
     if (PACKAGE.parent / "pyproject.toml").exists():  # a checkout: the master notebook and the course are beside us
         ours = {path for path in ours if path != PACKAGE} | {PACKAGE.parent}
     return [
         part
-        for path in sorted(ours)
-        if path.is_dir() and any(path.is_relative_to(folder) for folder in shown)
+        for path in outermost(path for path in ours | assignments_folders() if path.is_dir())
+        if any(path.is_relative_to(folder) for folder in shown)
         for part in ("--size", "4096", "--tmpfs", str(path), "--remount-ro", str(path))
     ]
+
+
+@functools.cache
+def assignments_folders() -> frozenset[pathlib.Path]:
+    """Where the installed assignments have their checks and their masters: their packages' outermost folders, and others."""
+    found: set[pathlib.Path] = set()
+    for assignment in map(assignments.load, assignments.names()):
+        found |= {
+            assignment.path.parent,
+            *map(pathlib.Path, importlib.import_module(assignment.package.split(".")[0]).__path__),
+        }
+    return frozenset(found)
 
 
 def furnished(operations: pathlib.Path) -> list[str]:
