@@ -96,8 +96,10 @@ def results(root: pathlib.Path, config: Config) -> Results:
 
 def limits(set_: dict[str, Any]) -> Limits:
     """The Limits with those of `c.GradeOutside.limits`."""
-    known(set_, [field.name for field in dataclasses.fields(Limits)], "limits")
+    fields = {field.name: field for field in dataclasses.fields(Limits)}
+    known(set_, fields, "limits")
     for name, value in set_.items():
-        if isinstance(value, bool) or not isinstance(value, int | float | None) or (value is not None and value <= 0):
-            raise CourseError(f"c.GradeOutside.limits[{name!r}] is {value!r}; it must be a number above 0, or None for none.")
+        number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        if not (number or (value is None and "None" in str(fields[name].type))):
+            raise CourseError(f"c.GradeOutside.limits[{name!r}] is {value!r}; it must be a number above 0.")
     return Limits(**set_)
