@@ -10,12 +10,12 @@ and the evidence that `autograder check --explain` prints.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-import pytest
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autograder.errors import NotEarned, SubmissionError
-from autograder.sandbox.inside.messages import Call, Reply
+
+if TYPE_CHECKING:  # a verdict holds criteria, and whoever only records verdicts needs neither torch nor pytest
+    from autograder.sandbox.inside.messages import Call, Reply
 
 __all__ = ["Asked", "Criterion", "NotEarned", "Record", "criterion"]
 
@@ -45,6 +45,7 @@ class Criterion:
 
 def criterion(cell: str, points: float, title: str, asks: str, section: str) -> Callable[[Check], Check]:
     """Makes a function the check of a criterion, which gets the function's name; the arguments are those of `Criterion`."""
+    import pytest
 
     def mark(check: Check) -> Check:
         id = f"{cell}.{check.__name__.removeprefix('test_')}"
@@ -58,8 +59,8 @@ def criterion(cell: str, points: float, title: str, asks: str, section: str) -> 
 class Asked:
     """One call into the submission: what was asked, and the reply, or the SubmissionError with which it ended."""
 
-    call: Call
-    reply: Reply | None = None
+    call: "Call"
+    reply: "Reply | None" = None
     error: SubmissionError | None = None
 
 
@@ -75,7 +76,7 @@ class Record:
         self.calls: list[Asked] = []
         self.evidence: list[str] = []
 
-    def ask(self, call: Call) -> Asked:
+    def ask(self, call: "Call") -> Asked:
         """Notes that a call goes out. → to be completed with what comes back"""
         self.calls.append(Asked(call))
         return self.calls[-1]

@@ -213,6 +213,14 @@ def test_importing_a_module_changes_nothing_of_its_process():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("name", ["autograder.cli", "autograder.course.executors", "autograder.course.batch"])
+def test_what_hands_out_and_records_imports_neither_torch_nor_pytest(name):
+    """They take a second of every run; the processes that mark import them meanwhile."""
+    code = f"import importlib, sys; importlib.import_module({name!r}); print({{'torch', 'pytest'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+
+
 # --- what a kept result depends on -----------------------------------------------------------------------------------
 
 LOADED = """
