@@ -116,6 +116,8 @@ def described(**changes):
         (described(), {"value": torch.zeros(3)}),
         ({"failure": "no"}, {}),
         ({**described(), "switches": 3}, {"value": torch.zeros(128, 2)}),
+        (described(), {"value": torch.zeros(128, 2), "gradient.mu": torch.zeros(7)}),
+        (described(), {"value": torch.zeros(128, 2), "gradient.logvar": torch.zeros(128, 2, dtype=torch.int64)}),
         ({**described(), "changed": 3}, {"value": torch.zeros(128, 2)}),
     ],
 )

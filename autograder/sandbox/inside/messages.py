@@ -194,6 +194,10 @@ class Reply:
                 value.is_floating_point() or value.dtype in _INTEGERS
             ):
                 raise FrameError("a tensor that is not what its description says")
+        for name, tensor in call.tensors.items():
+            gradient = tensors.get(f"gradient.{name}")
+            if gradient is not None and not (gradient.shape == tensor.shape and gradient.is_floating_point()):
+                raise FrameError("a gradient that is not like its input")
         return cls(
             kind,
             None,
