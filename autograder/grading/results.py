@@ -21,6 +21,7 @@ import nbformat
 
 from autograder import assignment as assignments
 from autograder.assignment import PACKAGE, Assignment
+from autograder.errors import CourseError
 from autograder.grading.settings import Settings
 from autograder.grading.verdict import Graded, Verdict
 
@@ -46,7 +47,7 @@ CHANGES_NO_MARK_OF_AN_ASSIGNMENT = ("giveaways.py", "samples.py", "variants.py")
 
 def marking_files(assignment: Assignment) -> list[pathlib.Path]:
     """The files of Python on which a mark depends: this package's, less other assignments', and the assignment's."""
-    others = {assignments.load(name).folder for name in assignments.names()}
+    others = {folder for name in assignments.names() if (folder := folder_of(name))}
     own = [path for path in PACKAGE.rglob("*.py") if not any(path.is_relative_to(folder) for folder in others)]
     return sorted(
         [
@@ -58,6 +59,14 @@ def marking_files(assignment: Assignment) -> list[pathlib.Path]:
             ),
         ]
     )
+
+
+def folder_of(name: str) -> pathlib.Path | None:
+    """Of an assignment's package; None where another's is broken, which is nobody's trouble here."""
+    try:
+        return assignments.load(name).folder
+    except CourseError:
+        return None
 
 
 def matches(path: pathlib.PurePath, patterns: Iterable[str]) -> bool:

@@ -33,7 +33,7 @@ import sysconfig
 from collections.abc import Iterable, Sequence
 
 from autograder import assignment as assignments
-from autograder.errors import ForkingFails, SandboxError
+from autograder.errors import CourseError, ForkingFails, SandboxError
 from autograder.sandbox.outside import room
 from autograder.sandbox.outside.gpu import Gpu
 from autograder.sandbox.outside.handle import FIRST_UID, Worker, greet, limits_with
@@ -247,10 +247,11 @@ def cover() -> list[str]:
     ours = {PACKAGE, *(pathlib.Path(folder) / PACKAGE.name for folder in sys.path if folder)}
     if (PACKAGE.parent / "pyproject.toml").exists():  # a checkout: the master notebook and the course are beside us
         ours = {path for path in ours if path != PACKAGE} | {PACKAGE.parent}
+    # First those that are shown: the environment may lie in the checkout.
+    seen = [path for path in ours | assignments_folders() if any(path.is_relative_to(folder) for folder in shown)]
     return [
         part
-        for path in outermost(path for path in ours | assignments_folders() if path.is_dir())
-        if any(path.is_relative_to(folder) for folder in shown)
+        for path in outermost(path for path in seen if path.is_dir())
         for part in ("--size", "4096", "--tmpfs", str(path), "--remount-ro", str(path))
     ]
 
@@ -259,7 +260,11 @@ def cover() -> list[str]:
 def assignments_folders() -> frozenset[pathlib.Path]:
     """Where the installed assignments have their checks and their masters: their packages' outermost folders, and others."""
     found: set[pathlib.Path] = set()
-    for assignment in map(assignments.load, assignments.names()):
+    for name in assignments.names():
+        try:
+            assignment = assignments.load(name)
+        except CourseError:  # its package is broken, and nobody marks with it
+            continue
         found |= {
             assignment.path.parent,
             *map(pathlib.Path, importlib.import_module(assignment.package.split(".")[0]).__path__),
