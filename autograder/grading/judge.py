@@ -81,7 +81,8 @@ class Collector:
             return CheckResult(criterion, Outcome.PASSED, criterion.points, **found)
         sentence, misconception, device, section = lost
         message = f"{sentence} See “{section or criterion.section}” in the notebook."
-        return CheckResult(criterion, Outcome.FAILED, 0.0, message, misconception, device, **found)
+        named = None if misconception is None else str(misconception)  # a `Mistake`, perhaps
+        return CheckResult(criterion, Outcome.FAILED, 0.0, message, named, device, **found)
 
     def _evidence(self) -> Evidence:
         """What the check that has just ended recorded, in words."""

@@ -435,10 +435,13 @@ def rehearse(module: ModuleType) -> None:
     """
     if GPU:  # nothing is pretended then, and fake tensors would initialise CUDA before a fork
         return
+    with FakeTensorMode(allow_non_fake_inputs=True), GeneratorsHaveDevices(), unvalidated():
+        for operation in ELEMENTARY:
+            operation(pretend(torch.ones(5, 3)))
     namespace, calls = module.rehearsal(ELEMENTARY) if hasattr(module, "rehearsal") else ({}, [])
     for device in (CPU, PRETEND):
-        for operation, tensors, options in calls:
-            call = Call(operation, tensors, device=device, gradients=True, options=options)
+        for name, tensors, options in calls:
+            call = Call(name, tensors, device=device, gradients=True, options=options)
             answer(module.OPERATIONS, *call.write(), namespace)
     _kept.clear()
     # Each seed would be kept, with a stack trace, for a device that is not there: 3 ms for every torch.manual_seed.
