@@ -34,14 +34,13 @@ help:
 demo: setup
 	$(BIN)/autograder demo
 
-# As many tests at a time as there are cores; a module, or a group that a module names, stays together for its fixtures.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
-
+# One test at a time: those that mark a class use all cores themselves.
 test: setup browser database lint
-	$(PYTEST)
+	$(BIN)/python -m pytest
 
+# As many at a time as there are cores; a module stays together for what it has made once.
 check: .venv/ready lint
-	$(PYTEST) -m "not sandboxed"
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not sandboxed"
 
 lint: .venv/ready
 	$(BIN)/ruff check .
