@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from autograder.criteria import NotEarned
 from autograder.errors import BadReply, NotCallable, Raised, TimedOut, WorkerDied
 from autograder.grading.explain import explain
-from autograder.grading.pytorch import reply_to
+from autograder.grading.pytorch import error_of, reply_to
 from autograder.sandbox.inside import frames
+from autograder.sandbox.inside.messages import Failure
 from autograder.sandbox.outside.channel import Channel
 from autograder.vae_swiss_roll.student import Student
 
@@ -117,6 +118,13 @@ def described(**changes):
         ({"failure": "no"}, {}),
         ({**described(), "switches": 3}, {"value": torch.zeros(128, 2)}),
         (described(), {"value": torch.zeros(128, 2), "gradient.mu": torch.zeros(7)}),
+        (described(), {"value": torch.zeros(128, 2), "tail": torch.zeros(3, 2).to(torch.float8_e4m3fn)}),
+        (described(dtype="float8_e4m3fn"), {"value": torch.zeros(128, 2).to(torch.float8_e4m3fn)}),
+        (described(dtype="float64"), {"value": torch.zeros(128, 2)}),
+        (described(dtype="0.25 -0.5 LEAK"), {"value": torch.zeros(128, 2)}),
+        (described(device="LEAK"), {"value": torch.zeros(128, 2)}),
+        (described(shape=[10**40]), {}),
+        ({**described(), "backward": True}, {"value": torch.zeros(128, 2)}),
         (described(), {"value": torch.zeros(128, 2), "gradient.logvar": torch.zeros(128, 2, dtype=torch.int64)}),
         ({**described(), "changed": 3}, {"value": torch.zeros(128, 2)}),
     ],
@@ -148,6 +156,15 @@ def test_what_an_exception_says_is_shown_only_where_the_submission_says_it_too()
         assert "LEAK" not in shown
     colour = "return mu  # \x1b[8m hides what follows"
     assert "hides" not in explain(Raised("NameError", "", colour), SOURCE + colour, "mu")[0]
+
+
+def test_the_name_of_an_exception_is_shown_only_where_it_is_pythons_or_torchs():
+    for kind, shown in (("ValueError", "ValueError"), ("0.25 -0.5", ""), ("\ud800", ""), ("SystemExit", "SystemExit")):
+        assert error_of(Failure(kind, ours=True), ()).kind == shown
+    assert error_of(Failure("ValueError", ours=False), ()).kind == ""
+    missing = Failure("NameError", ours=True, text="name 'VAE' is not defined")
+    assert error_of(missing, ("VAE",)).name == "VAE"
+    assert error_of(missing, ("Model",)).kind == "NameError"
 
 
 def test_every_failure_of_a_call_has_a_sentence():

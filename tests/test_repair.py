@@ -68,6 +68,16 @@ def test_a_duplicated_cell_counts_once_and_the_copy_is_kept_as_the_students(hand
     assert notes == ["The cell `vae_model` stands there more than once; the first one counts as that cell."]
 
 
+def test_no_ids_of_cells_keep_the_reading_going_and_each_reading_gives_the_same(assignment, handed_in):
+    long = "a" * 50
+    for number, id in enumerate((long, f"{long}-2", long, f"{'a' * 30}-4-0", long, "zelle-ü", "", "x" * 65)):
+        handed_in.cells[number].id = id
+    ids = [[c.id for c in repaired(handed_in, assignment)[0].cells] for _ in range(2)]
+    assert ids[0] == ids[1]
+    assert len(set(ids[0])) == len(ids[0])
+    nbformat.validate(repaired(handed_in, assignment)[0])
+
+
 def test_a_deleted_test_cell_comes_back_where_it_was(handed_in, assignment):
     handed_in.cells.remove(cell(handed_in, "reparameterize"))
     nb, notes = repaired(handed_in, assignment)

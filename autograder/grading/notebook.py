@@ -9,6 +9,7 @@ import base64
 import binascii
 import copy
 import dataclasses
+import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -100,7 +101,7 @@ def normal(cell: Any, id: str) -> NotebookNode | None:
     # Not new_code_cell, which validates each cell by itself: most of the time that reading took.
     clean = nbformat.from_dict({"cell_type": cell["cell_type"], "id": id, "metadata": {}, "source": source})
     own = cell.get("id")
-    if isinstance(own, str) and own.replace("-", "").replace("_", "").isalnum() and len(own) <= 64:
+    if isinstance(own, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", own):
         clean.id = own
     metadata = cell.get("metadata")
     nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
@@ -223,8 +224,9 @@ def unique_ids(cells: Sequence[NotebookNode]) -> None:
     """Gives the second of two cells with one id another, the same whenever the file is read: outputs are kept by it."""
     seen: set[str] = set()
     for number, cell in enumerate(cells):
+        own, more = cell.id, itertools.count()
         while cell.id in seen:
-            cell.id = f"{cell.id[:50]}-{number}"
+            cell.id = f"{own[:30]}-{number}-{next(more)}"
         seen.add(cell.id)
 
 

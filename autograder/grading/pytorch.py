@@ -6,6 +6,7 @@ An assignment derives its `Student`, which knows its functions by name. What its
 assignments is here: describing what came back, finite differences, changed inputs, generators, devices.
 """
 
+import builtins
 import enum
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -143,11 +144,19 @@ def reply_to(call: Call, header: Header, tensors: Tensors) -> Reply:
         raise BadReply(str(error)) from error
 
 
+# Exceptions whose names are shown: Python's, and those of torch and pytest that student code meets.
+KINDS = {name for name, thing in vars(builtins).items() if isinstance(thing, type) and issubclass(thing, BaseException)}
+KINDS |= {"AcceleratorError", "DataDependentOutputException", "DynamicOutputShapeException", "FakeTensorDeviceMismatchError"}
+KINDS |= {"LinAlgError", "OutOfMemoryError", "Skipped", "UnsupportedFakeTensorException", "UnsupportedOperatorException"}
+
+
 def error_of(failure: Failure, defines: Sequence[str]) -> SubmissionError:
     """The SubmissionError for the worker's description of an exception."""
-    if failure.missing in defines:
-        return NotCallable(failure.missing)
-    kind = failure.kind if failure.ours else ""
+    for name in defines:
+        if (failure.kind, failure.text) == ("NameError", f"name {name!r} is not defined"):
+            return NotCallable(name)
+    # A student's class may call itself Python's own, and its name be anything.
+    kind = failure.kind if failure.ours and failure.kind in KINDS else ""
     return Raised(kind, failure.text, failure.line or None, failure.device)
 
 

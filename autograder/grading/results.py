@@ -28,6 +28,7 @@ from autograder.grading.verdict import Graded, Verdict
 LIBRARIES = ("ipykernel", "ipython", "matplotlib", "nbclient", "nbformat", "numpy", "pytest", "safetensors", "torch")
 
 
+FORMAT = "2"  # of what `pack` makes
 # What is not loaded while a submission is marked, below the package and below an assignment's. All other files of Python count.
 CHANGES_NO_MARK = (
     "__main__.py",
@@ -80,7 +81,7 @@ def fingerprint(name: str) -> str:
     for library in LIBRARIES:
         digest.update(f"{library} {importlib.metadata.version(library)}\n".encode())
     for path in marking_files(assignment):
-        digest.update(f"{path.name}\n".encode() + path.read_bytes())
+        digest.update(f"{path.parent.name}/{path.name}\n".encode() + path.read_bytes())
     digest.update(nbformat.writes(assignment.master).encode())
     return digest.hexdigest()
 
@@ -88,7 +89,7 @@ def fingerprint(name: str) -> str:
 def key(raw: bytes, assignment: Assignment, settings: Settings) -> str:
     """The name under which the verdict on the submitted bytes is kept."""
     about = json.dumps(dataclasses.asdict(settings), sort_keys=True, default=dict)
-    parts = (assignment.name, fingerprint(assignment.name), about, hashlib.sha256(raw).hexdigest())
+    parts = (FORMAT, assignment.name, fingerprint(assignment.name), about, hashlib.sha256(raw).hexdigest())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -20,7 +20,11 @@ Tensors = dict[str, torch.Tensor]
 
 # Bound early: `Call.read` and the `write` methods run in the worker, where student code may replace what names stand for.
 _tuple, _len, _sorted = tuple, len, sorted
+_FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})  # not float8, which cannot be compared
 _INTEGERS = frozenset({torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool})
+_DTYPES = frozenset(str(thing).removeprefix("torch.") for thing in vars(torch).values() if isinstance(thing, torch.dtype))
+_DEVICES = frozenset({"cpu", "cuda", "meta", "mps", "xpu", "mtia", "xla", "hpu", "privateuseone"})
+_MOST = 2**31  # entries of anything
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +92,6 @@ class Failure:
         text: its message, cut.
         line: the line of the student's source where it was raised, or "".
         device: whether the message speaks of devices.
-        missing: the function or class that the notebook does not define, where that is the reason, else "".
     """
 
     kind: str
@@ -96,7 +99,6 @@ class Failure:
     text: str = ""
     line: str = ""
     device: bool = False
-    missing: str = ""
 
     def write(self) -> Header:
         return {name: getattr(self, name) for name in _OF_FAILURE}
@@ -117,7 +119,6 @@ class Failure:
             text("text", 2000),
             text("line", 300),
             found.get("device") is True,
-            text("missing", 60),
         )
 
 
@@ -136,7 +137,7 @@ class Reply:
             for an input, "tail" (3, 2): the next numbers of torch's, Python's and numpy's generator.
         changed: inputs that the call changed in place.
         seed_kept: False when the call seeded a generator.
-        backward: whether the call ran a backward pass.
+        backward: inputs that a backward pass of the call's own reached.
         fixed_device: whether the call failed without a GPU and worked with every "cuda" read as "cpu".
         switches: torch's global switches that were found changed, and put back, before the call.
         failure: `Failure`, where an exception ended it.
@@ -150,7 +151,7 @@ class Reply:
     tensors: Mapping[str, torch.Tensor] = dataclasses.field(default_factory=dict)
     changed: frozenset[str] = frozenset()
     seed_kept: bool = True
-    backward: bool = False
+    backward: frozenset[str] = frozenset()
     fixed_device: bool = False
     switches: frozenset[str] = frozenset()
     failure: Failure | None = None
@@ -162,7 +163,7 @@ class Reply:
     def write(self) -> tuple[Header, Tensors]:
         """(header, tensors) for a frame."""
         header: Header = {name: getattr(self, name) for name in _AS_THEY_ARE}
-        header |= {"changed": _sorted(self.changed), "switches": _sorted(self.switches)}
+        header |= {name: _sorted(getattr(self, name)) for name in _NAMES}
         return header | {"failure": self.failure and self.failure.write()}, {**self.tensors}
 
     @classmethod
@@ -179,41 +180,46 @@ class Reply:
         if not isinstance(kind, str):
             raise FrameError("a reply without a description of what was returned")
         if kind != "tensor":
-            return cls(kind[:60], length if type(length) is int else None, switches=switches)
+            return cls(kind[:60], length if type(length) is int and 0 <= length < _MOST else None, switches=switches)
         shape, dtype, device = header.get("shape"), header.get("dtype"), header.get("device")
         if (
-            not (isinstance(shape, list) and len(shape) <= 8 and all(type(n) is int and n >= 0 for n in shape))
-            or not isinstance(dtype, str)
-            or not isinstance(device, str)
+            not (isinstance(shape, list) and len(shape) <= 8 and all(type(n) is int and 0 <= n < _MOST for n in shape))
+            or not (isinstance(dtype, str) and dtype in _DTYPES)
+            or not (isinstance(device, str) and device in _DEVICES)
         ):
             raise FrameError("a tensor without shape, dtype and device")
         times = call.repeat * call.cases
         if "value" in tensors:
             value = tensors["value"]
-            if list(value.shape) != (shape if times == 1 else [times, *shape]) or not (
-                value.is_floating_point() or value.dtype in _INTEGERS
+            if (
+                list(value.shape) != (shape if times == 1 else [times, *shape])
+                or str(value.dtype) != f"torch.{dtype}"
+                or value.dtype not in _FLOATS | _INTEGERS
             ):
                 raise FrameError("a tensor that is not what its description says")
         for name, tensor in call.tensors.items():
             gradient = tensors.get(f"gradient.{name}")
-            if gradient is not None and not (gradient.shape == tensor.shape and gradient.is_floating_point()):
+            if gradient is not None and not (gradient.shape == tensor.shape and gradient.dtype in _FLOATS):
                 raise FrameError("a gradient that is not like its input")
+        if "tail" in tensors and not (tensors["tail"].shape == (3, 2) and tensors["tail"].dtype == torch.float64):
+            raise FrameError("a tail that is none")
         return cls(
             kind,
             None,
             tuple(shape),
-            dtype[:20],
-            device[:10],
+            dtype,
+            device,
             tensors,
             changed=_names(header.get("changed", []), "what was changed") & call.tensors.keys(),
             seed_kept=header.get("seed_kept") is not False,
-            backward=header.get("backward") is True,
+            backward=_names(header.get("backward", []), "what a backward pass reached") & call.tensors.keys(),
             fixed_device=header.get("fixed_device") is True,
             switches=switches,
         )
 
 
-_AS_THEY_ARE = ("type", "length", "shape", "dtype", "device", "seed_kept", "backward", "fixed_device")
+_AS_THEY_ARE = ("type", "length", "shape", "dtype", "device", "seed_kept", "fixed_device")
+_NAMES = ("changed", "switches", "backward")
 
 
 def _names(found: object, what: str) -> frozenset[str]:

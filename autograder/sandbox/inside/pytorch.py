@@ -74,11 +74,7 @@ class Operation(Protocol):
 
 
 class NotDefined(NameError):
-    """The notebook does not define `missing`."""
-
-    def __init__(self, missing: str) -> None:
-        super().__init__(f"name {missing!r} is not defined")
-        self.missing = missing
+    """The notebook defines no such function or class."""
 
 
 class Names:
@@ -91,7 +87,7 @@ class Names:
         try:
             return self._namespace[name]
         except KeyError:
-            raise NotDefined(name) from None
+            raise NotDefined(f"name {name!r} is not defined") from None
 
 
 class Inputs:
@@ -208,7 +204,7 @@ def perform_one(operation: Operation, call: Call, tensors: Mapping[str, torch.Te
         tensors=returned,
         changed=inputs.changed(),
         seed_kept=seed_kept,
-        backward=any(leaf.grad is not None for leaf in leaves.values()),
+        backward=frozenset(name for name, leaf in leaves.items() if leaf.grad is not None),
     )
 
 
@@ -487,7 +483,7 @@ def describe_error(error: BaseException) -> Failure:
         text = ""
     kind = _type(error)
     if kind is NotDefined:
-        return Failure("NameError", ours=True, text=text, missing=error.missing)  # type: ignore[attr-defined]
+        return Failure("NameError", ours=True, text=text)
     lowered = text.lower()
     return Failure(
         _str(kind.__name__)[:60],
