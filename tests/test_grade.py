@@ -209,6 +209,15 @@ def alive(process):
     return [child for child in process.children() if child.status() != psutil.STATUS_ZOMBIE]
 
 
+def affinities(processes):
+    """The cores of each that has not ended meanwhile."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(process.cpu_affinity())
+    return sorted(found)
+
+
 def busy(process):
     """Whether it has a sandbox."""
     with contextlib.suppress(psutil.Error):
@@ -258,7 +267,7 @@ def test_graders_that_use_all_cores_keep_to_one_each_with_all_that_they_start(su
         for grader in graders():
             assert [child for child in grader.children(recursive=True) if child.cpu_affinity() != grader.cpu_affinity()] == []
         zygote = psutil.Process(executor._zygote.process.pid)
-        wait_until(lambda: sorted(twin.cpu_affinity() for twin in zygote.children()) == [[core] for core in cores])
+        wait_until(lambda: affinities(zygote.children()) == [[core] for core in cores])
     with Processes(assignment, len(cores) + 1) as executor:
         executor.submit(submissions["ann"], NAME, Settings()).result()
         assert [grader.cpu_affinity() for grader in graders()] == [cores] * (len(cores) + 1)
