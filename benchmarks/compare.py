@@ -78,8 +78,9 @@ def notebooks():
 
 def marks(folder, checkouts):
     """Prints each notebook whose verdict differs. → exit code"""
-    names = [f"{name}.ipynb" for name in notebooks()]
-    for name, raw in zip(names, notebooks().values(), strict=True):
+    made = {f"{name}.ipynb": raw for name, raw in notebooks().items()}
+    names = list(made)
+    for name, raw in made.items():
         (folder / name).write_bytes(raw)
     found = {label: verdicts(checkout, folder, names) for label, checkout in checkouts.items()}
     differ = [name for name in names if found["before"][name] != found["now"][name]]

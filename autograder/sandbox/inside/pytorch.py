@@ -431,10 +431,11 @@ def rehearse(module: ModuleType) -> None:
     """
     if GPU:  # nothing is pretended then, and fake tensors would initialise CUDA before a fork
         return
-    with FakeTensorMode(allow_non_fake_inputs=True), GeneratorsHaveDevices(), unvalidated():
-        for operation in ELEMENTARY:
-            operation(pretend(torch.ones(5, 3)))
     namespace, calls = module.rehearsal(ELEMENTARY) if hasattr(module, "rehearsal") else ({}, [])
+    if not calls:
+        with FakeTensorMode(allow_non_fake_inputs=True), GeneratorsHaveDevices(), unvalidated():
+            for operation in ELEMENTARY:
+                operation(pretend(torch.ones(5, 3)))
     for device in (CPU, PRETEND):
         for name, tensors, options in calls:
             call = Call(name, tensors, device=device, gradients=True, options=options)
