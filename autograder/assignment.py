@@ -16,7 +16,7 @@ from typing import Any
 
 import nbformat
 
-from autograder.errors import CourseError
+from autograder.errors import CourseError, UnknownAssignment
 
 GROUP = "autograder.assignments"
 PACKAGE = pathlib.Path(__file__).parent
@@ -44,7 +44,7 @@ class Assignment:
     """One assignment.
 
     Attributes:
-        name: folder in nbgrader's `source/` and name of its notebook; the entry point's name.
+        name: the entry point's; a course may call it otherwise, see `nbgrader/recognition.py`.
         title: for people.
         package: the Python package that it lives in, `__name__` there. Its parts:
             `operations.py`, all that reaches the worker: how the student's functions are called
@@ -59,6 +59,9 @@ class Assignment:
         defines: what the notebook has to define: functions and classes.
         like: the input that sentences about devices name: new tensors belong beside it.
         policies: what may be argued about.
+        edited: the master notebook as a course has it, as JSON; None: the one at `path`.
+        assignment_id: what a course calls it, which is nbgrader's name for its folder; `name` by default.
+        notebook_id: what a course calls its notebook; `name` by default.
     """
 
     name: str
@@ -69,6 +72,13 @@ class Assignment:
     defines: tuple[str, ...]
     like: str
     policies: tuple[Policy, ...] = ()
+    edited: str | None = None
+    assignment_id: str = ""
+    notebook_id: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("assignment_id", "notebook_id"):
+            object.__setattr__(self, field, getattr(self, field) or self.name)
 
     @functools.cached_property
     def folder(self) -> pathlib.Path:
@@ -117,6 +127,8 @@ class Assignment:
     @functools.cached_property
     def master(self) -> nbformat.NotebookNode:
         """The master notebook; CourseError when it is not there."""
+        if self.edited is not None:
+            return nbformat.reads(self.edited, as_version=4)
         try:
             return nbformat.read(self.path, as_version=4)
         except FileNotFoundError as error:
@@ -151,11 +163,12 @@ def load(name: str) -> Assignment:
     """The assignment of that name.
 
     Raises:
-        CourseError: there is none (it names those that exist), or its package is broken.
+        UnknownAssignment: there is none.
+        CourseError: its package is broken.
     """
     found = [entry for entry in importlib.metadata.entry_points(group=GROUP) if entry.name == name]
     if not found:
-        raise CourseError(f"There is no assignment {name!r}. Known: {', '.join(names())}.")
+        raise UnknownAssignment(f"There is no assignment {name!r}. Known: {', '.join(names())}.")
     try:
         assignment = found[0].load()
     except Exception as error:  # whatever another package may raise
@@ -163,3 +176,9 @@ def load(name: str) -> Assignment:
     if not isinstance(assignment, Assignment) or assignment.name != name:
         raise CourseError(f"The entry point {name} of {GROUP} leads to {found[0].value}, which is no Assignment of that name.")
     return assignment
+
+
+@functools.lru_cache(8)
+def as_edited(name: str, edited: str | None) -> Assignment:
+    """The assignment of that name with the master notebook as a course has it (JSON), or with its own."""
+    return load(name) if edited is None else dataclasses.replace(load(name), edited=edited)

@@ -1,6 +1,7 @@
 """The command line: options and help. What the commands do is in the packages beside this file; printing.py shows it."""
 
 import functools
+import io
 import json
 import pathlib
 import sys
@@ -12,7 +13,7 @@ from rich.markup import escape
 
 from autograder import assignment as assignments
 from autograder.assignment import Assignment
-from autograder.errors import CourseError, GraderError
+from autograder.errors import CourseError, GraderError, UnknownAssignment
 from autograder.printing import bar, err, out
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ app = typer.Typer(
 )
 
 DEFAULT = "vae_swiss_roll"
-WHICH = f"Which assignment; {DEFAULT} by default."
+WHICH = "Which assignment, by the name that the course gives it; not needed where there is one."
 Name = Annotated[str | None, typer.Argument(metavar="[ASSIGNMENT]", help=WHICH, show_default=False)]
 Option = Annotated[str | None, typer.Option("--assignment", "-a", metavar="ASSIGNMENT", help=WHICH, show_default=False)]
 Course = Annotated[pathlib.Path, typer.Option(exists=True, file_okay=False, help="Course folder, with nbgrader_config.py.")]
@@ -39,6 +40,9 @@ HERE = pathlib.Path()
 
 def main() -> None:
     """Runs the command line. Exit code 2 is the grader's own failure, or a request that cannot be met: nobody is marked."""
+    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show ends nothing
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except GraderError as error:
@@ -53,13 +57,39 @@ def main() -> None:
 
 
 def chosen(name: str | None, option: str | None = None) -> Assignment:
-    """The assignment that was named; a usage error lists those that exist."""
+    """The installed assignment that was named; a usage error lists those that exist."""
+    try:
+        return assignments.load(one_name(name, option) or DEFAULT)
+    except UnknownAssignment as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def one_name(name: str | None, option: str | None) -> str | None:
+    """What was named, as an argument or as an option."""
     if name and option and name != option:
         raise typer.BadParameter(f"two assignments are named, {name} and {option}")
+    return name or option
+
+
+def in_course(course: pathlib.Path, name: str | None, option: str | None = None, only: bool = False) -> Assignment:
+    """The assignment that was named, as the course in a folder has it; a usage error lists those that exist.
+
+    Args:
+        only: whether it must be the course's; otherwise an installed one does, and there need be no course.
+    """
+    from autograder.nbgrader import configuration, recognition
+
+    named, config = one_name(name, option), configuration.read(course)
+    if only and not (course / configuration.CONFIG).exists():
+        raise CourseError(
+            f"{course.resolve()} holds no nbgrader_config.py, so it is no course folder; go to one or name it with --course."
+        )
     try:
-        return assignments.load(name or option or DEFAULT)
-    except CourseError as error:
-        raise typer.BadParameter(str(error)) from error
+        return recognition.in_course(configuration.CourseDirectory(course, config), named)
+    except UnknownAssignment as error:
+        if only:
+            raise typer.BadParameter(str(error)) from error
+        return chosen(named)
 
 
 @app.command()
@@ -83,16 +113,16 @@ def demo(
 @app.command()
 def release(assignment: Name = None, course: Course = HERE, option: Option = None) -> None:
     """Generates the student release and proves that it holds no solution, no hidden check, no reference value."""
-    of = chosen(assignment, option)
+    of = in_course(course, assignment, option, only=True)
     from autograder.course import folder
     from autograder.course.release import make
 
-    path, leaks = make(folder.Course(course, of), of)
+    path, leaks = make(folder.Course(course), of)
     if leaks:
         for leak in leaks:
             err.print(f"[red]✗[/] {escape(leak)}")
         path.unlink()
-        err.print(f"{len(leaks)} leaks: the release was removed again. Mend {of.name} in the source folder.")
+        err.print(f"{len(leaks)} leaks: the release was removed again. Mend {of.assignment_id} in the source folder.")
         raise typer.Exit(1)
     out.print(f"{path}: no solution, hidden check, marking scheme or output in it.", soft_wrap=True)
 
@@ -118,7 +148,7 @@ def check(
 
     Exit code 0: every notebook was graded; 1: some could not be; 2: the grader itself failed, and there are no marks.
     """
-    of, verdicts = chosen(option), {}
+    of, verdicts = in_course(course, option), {}
     from autograder.grading.submission import grade
     from autograder.grading.verdict import Status, Verdict
     from autograder.nbgrader import configuration
@@ -174,7 +204,7 @@ def grade(
     """
     if workers and scheduler:
         raise typer.BadParameter("--workers is for this machine; a cluster has the workers that were started for it")
-    started, total, of = time.monotonic(), 0, chosen(assignment, option)
+    started, total, of = time.monotonic(), 0, in_course(course, assignment, option, only=True)
     from autograder.course.executors import Cluster, Processes
     from autograder.printing import Tally
 
@@ -191,16 +221,23 @@ def grade(
             from autograder.course.batch import grade_class
             from autograder.course.folder import Course
 
-            for result in grade_class(Course(course, of, execute), of, executor, tell, again):
+            place = Course(course, execute)
+            place.settings.check(of)
+            for result in grade_class(place, of, executor, tell, again):
                 tally.add(result)
                 if as_json:
-                    print(json.dumps(result.verdict.to_json(result.path), ensure_ascii=False), flush=True)
+                    print(json.dumps(result.to_json(), ensure_ascii=False), flush=True)
     except KeyboardInterrupt:
         err.print(f"Interrupted: {tally.marked} of {total} are marked and recorded. The same command goes on with the others.")
         raise typer.Exit(130) from None
+    except GraderError as error:
+        if not tally.marked:
+            raise
+        err.print(f"[bold red]The grader failed.[/] {tally.recorded} of {total} are marked and recorded. {escape(str(error))}")
+        raise typer.Exit(2) from error
     if not as_json:
         tally.show(time.monotonic() - started)
-    if tally.ungradable:
+    if tally.ungradable or tally.unrecorded:
         raise typer.Exit(1)
 
 
@@ -214,7 +251,7 @@ def rubric(
     option: Option = None,
 ) -> None:
     """The rubric as a Markdown page, made from the hidden checks themselves; it holds no solution."""
-    of = chosen(assignment, option)
+    of = in_course(course, assignment, option)
     from autograder.course.rubric import page
     from autograder.nbgrader import configuration
 

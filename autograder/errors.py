@@ -10,11 +10,14 @@ AutograderError
     NotCallable        the function is not there
   Ungradable           there is nothing to mark: not a notebook, or none of the assignment's cells
   Killed               marking a submission ended the grader's own process; a person has to look
+  NotRecorded          what was marked could not be recorded for one student, whose matter alone it is
   GraderError          ours; nobody is marked and the run stops, exit code 2
     SandboxError       the worker cannot be started on this machine
       ForkingFails     not from the warm process; a cold worker may still start
     ChecksError        the hidden checks could not be run, or one of them failed by itself
     CourseError        the course folder, or a setting, is not what it should be
+      UnknownAssignment  no assignment has that name
+      GradebookLocked  another program writes to the gradebook; it may be over soon
 
 Beside the tree, since a worker gets no file of ours from outside its folder:
 
@@ -99,6 +102,10 @@ class Killed(AutograderError):
     """Marking a submission ended the grader's own process, each time that it was tried."""
 
 
+class NotRecorded(AutograderError):
+    """nbgrader could not record what was marked, for one student; `str()` says why."""
+
+
 class GraderError(AutograderError):
     """The grader's own failure: it costs nobody anything and stops loudly."""
 
@@ -125,3 +132,11 @@ class ChecksError(GraderError):
 
 class CourseError(GraderError):
     """The course folder lacks something, or a setting is wrong; the text says what and what to do."""
+
+
+class UnknownAssignment(CourseError):
+    """No assignment has that name; `str()` names those that exist."""
+
+
+class GradebookLocked(CourseError):
+    """Another program writes to the gradebook, and did so for longer than anybody waits."""

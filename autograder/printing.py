@@ -57,12 +57,19 @@ class Tally:
     """How a class did, and who waits for a person: what is kept of it does not grow with the class."""
 
     def __init__(self) -> None:
-        self.marked, self.known, self.of = 0, 0, 0.0
+        self.marked, self.known, self.recorded, self.of = 0, 0, 0, 0.0
         self.scores: collections.Counter[float] = collections.Counter()
         self.ungradable: list[tuple[str, str]] = []
+        self.unrecorded: list[tuple[str, str]] = []
+        self.odd: list[tuple[str, str]] = []
 
     def add(self, result: "Marked") -> None:
         self.marked, self.known = self.marked + 1, self.known + result.known
+        self.recorded += result.handed_in.is_students and not result.unrecorded
+        if result.unrecorded:
+            self.unrecorded.append((result.student, result.unrecorded))
+        if result.handed_in.note:
+            self.odd.append((result.student, result.handed_in.note))
         if result.verdict.status == Status.UNGRADABLE:
             self.ungradable.append((result.student, result.verdict.message))
         else:
@@ -76,7 +83,11 @@ class Tally:
             for points, students in sorted(self.scores.items(), reverse=True):
                 table.add_row(f"{points:g} of {self.of:g}", str(students), "█" * round(40 * students / count))
             out.print(table)
-        for student, message in self.ungradable:
+        for student, note in sorted(self.odd):
+            out.print(f"{escape(student)}: {escape(note)}", soft_wrap=True)
+        for student, why in sorted(self.unrecorded):
+            out.print(f"[red]{escape(student)} is not in the gradebook:[/] {escape(why)}", soft_wrap=True)
+        for student, message in sorted(self.ungradable):
             out.print(f"[yellow]{escape(student)} could not be marked:[/] {escape(message)}", soft_wrap=True)
         out.print(
             f"{self.marked} submissions in {seconds:.0f} s"

@@ -162,7 +162,7 @@ class Maker:
         master = root / "source" / NAME / f"{NAME}.ipynb"
         if naive:
             nbformat.write(made_naive(nbformat.read(master, as_version=4)), master)
-        Course(root).generate_assignment(NAME)
+        Course(root).generate_assignment(assignments.load(NAME))
         for number, raw in enumerate(self.raws(n, naive)):
             path = root / "submitted" / f"student{number:05}" / NAME / f"{NAME}.ipynb"
             path.parent.mkdir(parents=True)

@@ -70,7 +70,7 @@ def new_course(tmp_path_factory):
 @pytest.fixture(scope="session")
 def release(new_course, assignment):
     """The release as nbgrader generates it from the source as it is now."""
-    return nbformat.read(new_course().generate_assignment(assignment.name), as_version=4)
+    return nbformat.read(new_course().generate_assignment(assignment), as_version=4)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ import pytest
 from nbconvert.filters import markdown2html
 from nbgrader.api import Gradebook
 
+from autograder.nbgrader.submitted import look
 from tests.hostile import submission
 from tests.hostile.script_in_everything import FORGED, HOST, PAYLOADS
 
@@ -39,15 +40,15 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def course(new_course):
+def course(new_course, assignment):
     """A course with one submission, marked, and its feedback page written."""
     course = new_course()
-    release = nbformat.read(course.generate_assignment(NAME), as_version=4)
+    release = nbformat.read(course.generate_assignment(assignment), as_version=4)
     path = course.root / "submitted" / STUDENT / NAME / f"{NAME}.ipynb"
     path.parent.mkdir(parents=True)
     path.write_bytes(submission(release, "script_in_everything").raw)
-    course.autograde(NAME, STUDENT)
-    course.generate_feedback(NAME, STUDENT)
+    course.autograde(assignment, *look(course.coursedir, assignment))
+    course.generate_feedback(assignment, STUDENT)
     return course
 
 

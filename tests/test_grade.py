@@ -23,6 +23,7 @@ from autograder.course.folder import Course
 from autograder.errors import CourseError, Killed
 from autograder.grading import results
 from autograder.grading.settings import Settings
+from autograder.nbgrader.submitted import look
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
 from tests.conftest import ROOT
 from tests.test_cli import COMMAND
@@ -58,7 +59,7 @@ def submissions(release):
 
 
 @pytest.fixture(scope="module")
-def new_class(tmp_path_factory, submissions):
+def new_class(tmp_path_factory, submissions, assignment):
     """`new_class()` → the folder of a course with these submissions, released and not yet marked."""
     prepared = tmp_path_factory.mktemp("prepared")
     for part in ("source", "notebooks"):
@@ -68,7 +69,7 @@ def new_class(tmp_path_factory, submissions):
         path = prepared / "submitted" / student / NAME / f"{NAME}.ipynb"
         path.parent.mkdir(parents=True)
         path.write_bytes(raw)
-    Course(prepared).generate_assignment(NAME)
+    Course(prepared).generate_assignment(assignment)
 
     def make():
         root = tmp_path_factory.mktemp("class")
@@ -248,10 +249,10 @@ def test_killing_what_marks_the_slowest_submission_changes_no_mark(new_class, se
 def test_a_killed_grader_costs_nothing_but_a_second_attempt(submissions, assignment):
     settings = Settings()
     with Processes(assignment, 2) as executor:
-        slow = executor.submit(submissions["cem"], NAME, settings)
+        slow = executor.submit(submissions["cem"], assignment, settings)
         wait_until(lambda: any(map(busy, graders())))
         next(filter(busy, graders())).kill()
-        others = [executor.submit(submissions[name], NAME, settings) for name in ("ann", "ben")]
+        others = [executor.submit(submissions[name], assignment, settings) for name in ("ann", "ben")]
         scores = [results.unpack(future.result()[1]).verdict.score for future in (slow, *others)]
     assert scores == [3, 8, 7]
 
@@ -261,7 +262,7 @@ def test_graders_that_use_all_cores_keep_to_one_each_with_all_that_they_start(su
     cores = sorted(os.sched_getaffinity(0))
     with Processes(assignment) as executor:
         for _ in cores:
-            executor.submit(submissions["cem"], NAME, Settings())
+            executor.submit(submissions["cem"], assignment, Settings())
         wait_until(lambda: sum(map(busy, graders())) == len(cores))
         assert sorted(grader.cpu_affinity() for grader in graders()) == [[core] for core in cores]
         for grader in graders():
@@ -269,18 +270,18 @@ def test_graders_that_use_all_cores_keep_to_one_each_with_all_that_they_start(su
         zygote = psutil.Process(executor._zygote.process.pid)
         wait_until(lambda: affinities(zygote.children()) == [[core] for core in cores])
     with Processes(assignment, len(cores) + 1) as executor:
-        executor.submit(submissions["ann"], NAME, Settings()).result()
+        executor.submit(submissions["ann"], assignment, Settings()).result()
         assert [grader.cpu_affinity() for grader in graders()] == [cores] * (len(cores) + 1)
 
 
-def test_a_class_is_recorded_through_lasting_connections(new_class, serial):
+def test_a_class_is_recorded_through_lasting_connections(new_class, serial, assignment):
     root, made = new_class(), []
     listen = (sqlalchemy.engine.Engine, "connect", lambda *_: made.append(1))
     sqlalchemy.event.listen(*listen)
     try:
         course = Course(root)
-        for student in ("ann", "ben"):
-            course.autograde(NAME, student)
+        for handed_in in look(course.coursedir, assignment)[:2]:
+            course.autograde(assignment, handed_in)
     finally:
         sqlalchemy.event.remove(*listen)
     assert 1 <= len(made) <= 2  # nbgrader names the course in some places
@@ -334,8 +335,9 @@ def test_an_unknown_assignment_and_an_empty_class_are_told_before_anything_is_ma
     (root / "gradebook.db").unlink()
     with pytest.raises(CourseError, match="run `autograder release`"):
         list(grade_class(Course(root), assignment, None, nothing))
+    Course(root).generate_assignment(assignment)
     shutil.rmtree(root / "submitted")
-    with pytest.raises(CourseError, match=r"nothing to mark: no file .*STUDENT/vae_swiss_roll/vae_swiss_roll.ipynb"):
+    with pytest.raises(CourseError, match=r"nothing to mark: .*at submitted/STUDENT/vae_swiss_roll/vae_swiss_roll.ipynb"):
         list(grade_class(Course(root), assignment, None, nothing))
 
 
@@ -426,7 +428,7 @@ def test_a_gradebook_on_postgresql_has_the_same_rows(new_class, serial, postgres
     config = root / "nbgrader_config.py"
     config.write_text(config.read_text() + f"c.CourseDirectory.db_url = {postgresql!r}\n")
     course = Course(root)
-    course.generate_assignment(NAME)
+    course.generate_assignment(assignment)
     with Processes(assignment, 2) as executor:
         assert len(list(grade_class(course, assignment, executor, nothing))) == 7
     assert (rows(postgresql), told(root)) == serial

@@ -10,20 +10,28 @@ those of a run without us.
 import concurrent.futures
 import contextlib
 import dataclasses
+import datetime
+import itertools
 import pathlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import nbformat
 from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.utils import parse_utc
 
 from autograder.assignment import Assignment
 from autograder.course.executors import Executor, Marking
-from autograder.course.folder import Course, on_path, quiet
-from autograder.errors import CourseError, GraderError, Killed
+from autograder.course.folder import Course, grader_failures, on_path, quiet
+from autograder.errors import CourseError, GradebookLocked, GraderError, Killed, NotRecorded
 from autograder.grading import results
 from autograder.grading.verdict import Graded, Status, Verdict
+from autograder.nbgrader import submitted
+from autograder.nbgrader.autograde import lateness
+from autograder.nbgrader.submitted import HandedIn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,28 +39,31 @@ class Marked:
     """What became of one submission.
 
     Attributes:
-        student: nbgrader's id.
-        path: of the submitted notebook.
+        handed_in: whose it is, where it lay, and what was odd about that.
         verdict: `Verdict`.
         known: whether it had been marked before, and was not marked again.
+        unrecorded: why it did not get into the gradebook, else "".
     """
 
-    student: str
-    path: pathlib.Path
+    handed_in: HandedIn
     verdict: Verdict
     known: bool
+    unrecorded: str = ""
 
+    @property
+    def student(self) -> str:
+        """nbgrader's id."""
+        return self.handed_in.student
 
-def submissions(course: Course, assignment: Assignment) -> dict[str, pathlib.Path]:
-    """student → path of the submitted notebook, in nbgrader's folder; CourseError when there are none."""
-    coursedir, name = course.coursedir, assignment.name
-    pattern = pathlib.Path(coursedir.format_path(coursedir.submitted_directory, "*", name))
-    root = pathlib.Path(*pattern.parts[: pattern.parts.index("*")])
-    below = pathlib.Path(*pattern.parts[pattern.parts.index("*") :])
-    found = sorted(root.glob(str(below / f"{name}.ipynb"))) if root.is_dir() else []
-    if not found:
-        raise CourseError(f"There is nothing to mark: no file {root / 'STUDENT' / name / name}.ipynb for any student.")
-    return {path.relative_to(root).parts[0]: path for path in found}
+    def to_json(self) -> dict[str, Any]:
+        """As `Verdict.to_json`, with what was odd about where it lay."""
+        odd = {"student": self.student, "handed_in": self.handed_in.note, "unrecorded": self.unrecorded}
+        return {**self.verdict.to_json(self.path), **odd}
+
+    @property
+    def path(self) -> pathlib.Path:
+        """Of the notebook that counts, or of the folder where there is none."""
+        return self.handed_in.path or self.handed_in.folder
 
 
 def grade_class(
@@ -64,7 +75,10 @@ def grade_class(
 ) -> Iterator[Marked]:
     """Marks every submission of the class and records it. Yields `Marked`, as they are recorded.
 
+    What cannot be marked or recorded of one student is part of what is yielded, and stops nobody else.
+
     Args:
+        assignment: as the course has it.
         executor: where they are marked.
         progress: `progress(done, total, what)`.
         again: whether what was marked before is marked anew.
@@ -72,38 +86,50 @@ def grade_class(
     Raises:
         GraderError: the grader cannot do its work. What was recorded before stays; nobody else gets a mark.
     """
-    paths, registered = submissions(course, assignment), in_gradebook(course, assignment)
-    progress(0, len(paths), "")
-    for done, (student, key, packed, known) in enumerate(marked(course, assignment, executor, paths, again), start=1):
-        if not (known and student in registered and recorded(course, assignment, student) == key):
-            record(course, assignment, student)
-        progress(done, len(paths), student)
-        yield Marked(student, paths[student], results.verdict_in(packed), known)
+    with grader_failures():
+        registered = in_gradebook(course, assignment)
+        class_ = submitted.look(course.coursedir, assignment)
+        if not class_:
+            place = submitted.where(course.coursedir, assignment)
+            raise CourseError(f"There is nothing to mark: nobody has handed in {assignment.assignment_id}. {place}")
+        progress(0, len(class_), "")
+        for done, (handed_in, key, packed, known) in enumerate(marked(course, assignment, executor, class_, again), start=1):
+            unrecorded = ""
+            if handed_in.is_students and not (known and is_recorded(course, assignment, handed_in, key, registered)):
+                try:
+                    record(course, assignment, handed_in)
+                except NotRecorded as error:
+                    unrecorded = str(error)
+            progress(done, len(class_), handed_in.student)
+            yield Marked(handed_in, results.verdict_in(packed), known and not handed_in.problem, unrecorded)
 
 
 def marked(
-    course: Course, assignment: Assignment, executor: Executor, paths: Mapping[str, pathlib.Path], again: bool
-) -> Iterator[tuple[str, str, bytes, bool]]:
-    """Yields (student, name of the result, packed result, whether it was known), as they are kept."""
-    settings, store, students = course.settings, course.results, iter(paths.items())
-    waiting: dict[Marking, tuple[str, str]] = {}
+    course: Course, assignment: Assignment, executor: Executor, class_: Iterable[HandedIn], again: bool
+) -> Iterator[tuple[HandedIn, str, bytes, bool]]:
+    """Yields (what was handed in, name of the result, packed result, whether it was known), as they are kept."""
+    settings, store, students = course.settings, course.results, iter(class_)
+    waiting: dict[Marking, tuple[HandedIn, str]] = {}
     while True:
-        while len(waiting) < executor.slots and (student_path := next(students, None)):
-            student, path = student_path
-            raw = path.read_bytes()
+        while len(waiting) < executor.slots and (handed_in := next(students, None)):
+            if handed_in.problem:
+                verdict = Verdict(Status.UNGRADABLE, message=handed_in.problem)
+                yield handed_in, results.unmarked(handed_in.problem), results.pack(Graded(verdict, None)), True
+                continue
+            raw = handed_in.read()
             key = results.key(raw, assignment, settings)
             if not again and (packed := store.get(key)) is not None:
-                yield student, key, packed, True
+                yield handed_in, key, packed, True
             else:
-                waiting[executor.submit(raw, assignment.name, settings)] = student, key
+                waiting[executor.submit(raw, assignment, settings)] = handed_in, key
         if not waiting:
             return
         finished, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
         for future in finished:
-            student, key = waiting.pop(future)
+            handed_in, key = waiting.pop(future)
             packed = result_of(future, assignment)
             store.put(key, packed)
-            yield student, key, packed, False
+            yield handed_in, key, packed, False
 
 
 def result_of(future: Marking, assignment: Assignment) -> bytes:
@@ -113,7 +139,7 @@ def result_of(future: Marking, assignment: Assignment) -> bytes:
     except Killed as error:
         message = f"{error} It waits for a person; `autograder grade --again` tries it once more."
         return results.pack(Graded(Verdict(Status.UNGRADABLE, message=message), None))
-    if fingerprint != results.fingerprint(assignment.name):
+    if fingerprint != results.fingerprint(assignment.name, assignment.edited):
         raise GraderError(
             "What marks is another version of this package or of a library than what records: install the same versions on the "
             "workers of a cluster and here; if something was installed during the run, start it again."
@@ -121,31 +147,62 @@ def result_of(future: Marking, assignment: Assignment) -> bytes:
     return packed
 
 
-def in_gradebook(course: Course, assignment: Assignment) -> set[str]:
-    """The students who have a submission in the gradebook; CourseError when it does not know the assignment."""
+def in_gradebook(course: Course, assignment: Assignment) -> dict[str, tuple[datetime.datetime | None, str]]:
+    """student → (when it was handed in, what decides how late it is), for those who have a submission in the gradebook.
+
+    Raises:
+        CourseError: it does not know the assignment.
+    """
     with quiet(), on_path(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
         try:
-            gradebook.find_assignment(assignment.name)
+            gradebook.find_assignment(assignment.assignment_id)
         except MissingEntry as error:
             raise CourseError(
-                f"The gradebook does not know {assignment.name} yet: run `autograder release` in the course folder first."
+                f"The gradebook does not know {assignment.assignment_id} yet: run "
+                f"`autograder release {assignment.assignment_id}` in the course folder first."
             ) from error
-        return {submission.student_id for submission in gradebook.assignment_submissions(assignment.name)}
+        submissions = gradebook.assignment_submissions(assignment.assignment_id)
+        return {
+            submission.student_id: (submission.timestamp, lateness(submission, course.coursedir.config))
+            for submission in submissions
+        }
 
 
-def recorded(course: Course, assignment: Assignment, student: str) -> str | None:
-    """The name of the result that the student's autograded notebook shows, or None."""
+def is_recorded(
+    course: Course,
+    assignment: Assignment,
+    handed_in: HandedIn,
+    key: str,
+    registered: Mapping[str, tuple[datetime.datetime | None, str]],
+) -> bool:
+    """Whether gradebook and marked notebook show that result, for the time when it was handed in and for today's deadline."""
+    if handed_in.student not in registered:
+        return False
+    timestamp, late = registered[handed_in.student]
+    if handed_in.timestamp is not None and parse_utc(handed_in.timestamp) != timestamp:
+        return False
     try:
-        nb = nbformat.read(course.autograded(assignment.name, student), as_version=nbformat.NO_CONVERT)
+        path = course.autograded(assignment, handed_in.student)
+        nb = nbformat.read(path, as_version=nbformat.NO_CONVERT)
     except (OSError, ValueError):
-        return None
-    found: str | None = nb.metadata.get("autograder", {}).get("result")
-    return found
+        return False
+    about = nb.metadata.get("autograder", {})
+    return bool(about.get("result") == key and about.get("late") == late)
 
 
-def record(course: Course, assignment: Assignment, student: str) -> None:
-    with uninterrupted():
-        course.autograde(assignment.name, student)
+LOCKED = 4  # attempts to write into a gradebook that another program holds
+
+
+def record(course: Course, assignment: Assignment, handed_in: HandedIn) -> None:
+    for seconds in [*itertools.accumulate([1] * (LOCKED - 1)), None]:
+        try:
+            with uninterrupted():
+                course.autograde(assignment, handed_in)
+            return
+        except GradebookLocked:
+            if seconds is None:
+                raise
+            time.sleep(seconds)
 
 
 @contextlib.contextmanager

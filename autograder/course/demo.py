@@ -72,7 +72,7 @@ def run(root: pathlib.Path, assignment: Assignment, progress: Callable[[int, int
             progress(number, total, f"marked {marked.student}")
     for number, name in enumerate(students, start=len(students)):
         progress(number, total, f"writing feedback for {name}")
-        pages[name] = course.generate_feedback(assignment.name, name)
+        pages[name] = course.generate_feedback(assignment, name)
     with quiet(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
         grades = root / "grades.csv"
         CsvExportPlugin(to=str(grades)).export(gradebook)

@@ -42,22 +42,27 @@ class Executor(Protocol):
     @property
     def slots(self) -> int: ...
 
-    def submit(self, raw: bytes, name: str, settings: "Settings") -> Marking:
-        """Marks a submission of the assignment of that name.
+    def submit(self, raw: bytes, assignment: Assignment, settings: "Settings") -> Marking:
+        """Marks a submission.
 
         The future raises `Killed` when the process that marked it ended twice; the other submissions notice nothing.
         """
 
 
-def mark(raw: bytes, name: str, settings: "Settings") -> tuple[str, bytes]:
-    """(fingerprint, packed result) of one submission; what every executor runs."""
+def mark(raw: bytes, name: str, edited: str | None, settings: "Settings") -> tuple[str, bytes]:
+    """(fingerprint, packed result) of one submission; what every executor runs.
+
+    Args:
+        name: the assignment's.
+        edited: its master notebook as the course has it, or None for its own.
+    """
     from autograder import assignment as assignments
     from autograder.grading import results
     from autograder.grading.submission import grade
 
-    assignment = assignments.load(name)
+    assignment = assignments.as_edited(name, edited)
     with LOCK:  # pytest and what it captures belong to the whole process
-        return results.fingerprint(name), results.pack(grade(raw, assignment, settings))
+        return results.fingerprint(name, edited), results.pack(grade(raw, assignment, settings))
 
 
 LOCK = threading.Lock()
@@ -115,16 +120,16 @@ class Processes:
                 raise GraderError(DO_NOT_START) from error
         return pool
 
-    def submit(self, raw: bytes, name: str, settings: "Settings") -> Marking:
-        return self._threads.submit(self._mark, raw, name, settings)
+    def submit(self, raw: bytes, assignment: Assignment, settings: "Settings") -> Marking:
+        return self._threads.submit(self._mark, raw, assignment.name, assignment.edited, settings)
 
-    def _mark(self, raw: bytes, name: str, settings: "Settings") -> tuple[str, bytes]:
+    def _mark(self, *task: Any) -> tuple[str, bytes]:
         pool = self._free.get()
         try:
             for _ in range(ATTEMPTS):
                 self._wait_until_started(pool)
                 try:
-                    return pool.submit(mark, raw, name, settings).result()
+                    return pool.submit(mark, *task).result()
                 except BrokenProcessPool:
                     if self._closing:
                         raise
@@ -218,9 +223,9 @@ class Cluster:
         threads: dict[str, int] = self._client.nthreads()
         return 2 * max(1, sum(threads.values()))
 
-    def submit(self, raw: bytes, name: str, settings: "Settings") -> Marking:
+    def submit(self, raw: bytes, assignment: Assignment, settings: "Settings") -> Marking:
         promise: Marking = concurrent.futures.Future()
-        future = self._client.submit(mark, raw, name, settings, pure=False)
+        future = self._client.submit(mark, raw, assignment.name, assignment.edited, settings, pure=False)
         self._futures[promise] = future
         future.add_done_callback(functools.partial(self._keep, promise))
         return promise

@@ -13,13 +13,15 @@ from typing import Any
 from nbgrader.api import Gradebook
 from nbgrader.apps.api import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
-from sqlalchemy.exc import SAWarning
+from nbgrader.utils import capture_log, temp_attrs
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 from autograder.assignment import Assignment
-from autograder.errors import CourseError
+from autograder.errors import AutograderError, CourseError, GradebookLocked, NotRecorded
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
-from autograder.nbgrader import configuration
+from autograder.nbgrader import autograde, configuration, generate_feedback, recognition
+from autograder.nbgrader.submitted import HandedIn
 
 
 class Course:
@@ -27,18 +29,17 @@ class Course:
 
     Args:
         root: the folder with `nbgrader_config.py`.
-        assignment: which of its assignments this is about; its settings are checked.
         execute: which cells are run when it marks, in place of what the configuration says.
 
     Attributes:
-        settings: for marking, as `nbgrader autograde` reads them.
+        settings: for marking, as `nbgrader autograde` reads them; `find` checks them for an assignment.
         results: what was marked in this course before.
 
     Raises:
         CourseError: it is no course, or its configuration is wrong.
     """
 
-    def __init__(self, root: pathlib.Path, assignment: Assignment | None = None, execute: str | None = None) -> None:
+    def __init__(self, root: pathlib.Path, execute: str | None = None) -> None:
         self.root = root.resolve()
         if not (self.root / configuration.CONFIG).exists():
             raise CourseError(
@@ -48,39 +49,133 @@ class Course:
         config.CourseDirectory.root = str(self.root)
         if execute is not None:
             config.GradeOutside.execute = execute
-        self.settings: Settings = configuration.settings(config, assignment)
+        self.settings: Settings = configuration.settings(config)
         self.results: Results = configuration.results(self.root, config)
         self.coursedir = CourseDirectory(config=config)
+        self.coursedir.db_url = patient(self.coursedir.db_url)
         self.coursedir.log.setLevel(logging.ERROR)
         self.api = NbGraderAPI(self.coursedir, config=config)
         self._connection = OneConnection()
 
-    def autograded(self, name: str, student: str) -> pathlib.Path:
+    def find(self, name: str | None = None) -> Assignment:
+        """The assignment of ours that the course has under a name, or, without a name, the only one that it has.
+
+        Raises:
+            UnknownAssignment: there is none, or there are several.
+            CourseError: it cannot be marked, or a setting does not fit it.
+        """
+        found = recognition.in_course(self.coursedir, name)
+        self.settings.check(found)
+        return found
+
+    def autograded(self, assignment: Assignment, student: str) -> pathlib.Path:
         """Path of the marked notebook of a student."""
-        return pathlib.Path(self.coursedir.format_path(self.coursedir.autograded_directory, student, name)) / f"{name}.ipynb"
+        folder = self.coursedir.format_path(self.coursedir.autograded_directory, student, assignment.assignment_id)
+        return pathlib.Path(folder) / f"{assignment.notebook_id}.ipynb"
 
-    def generate_assignment(self, name: str) -> pathlib.Path:
+    def generate_assignment(self, assignment: Assignment) -> pathlib.Path:
         """Runs `nbgrader generate_assignment`: writes the release, registers the assignment. → the release's path"""
-        self._run("generate_assignment", name, force=True)
-        return pathlib.Path(self.coursedir.format_path(self.coursedir.release_directory, ".", name)) / f"{name}.ipynb"
+        self._run("generate_assignment", assignment.assignment_id, force=True)
+        folder = self.coursedir.format_path(self.coursedir.release_directory, ".", assignment.assignment_id)
+        return pathlib.Path(folder) / f"{assignment.notebook_id}.ipynb"
 
-    def autograde(self, name: str, student: str) -> None:
-        """Runs `nbgrader autograde` for one student."""
-        with self._connection:
-            self._run("autograde", name, student, force=True)
+    def autograde(self, assignment: Assignment, handed_in: HandedIn) -> None:
+        """Runs `nbgrader autograde` for what one student handed in.
 
-    def generate_feedback(self, name: str, student: str) -> pathlib.Path:
+        Raises:
+            NotRecorded: it did not work for this student.
+        """
+        with self._connection, temp_attrs(self.coursedir, assignment_id=assignment.assignment_id), quiet(), on_path():
+            converter = autograde.OneStudent(handed_in, coursedir=self.coursedir, parent=self.api)
+            converter.force = True
+            self._check(capture_log(converter), f"autograde {assignment.assignment_id}", NotRecorded)
+
+    def generate_feedback(self, assignment: Assignment, student: str) -> pathlib.Path:
         """Runs `nbgrader generate_feedback` for one student. → the page's path"""
-        self._run("generate_feedback", name, student_id=student, force=True)
-        return pathlib.Path(self.coursedir.format_path(self.coursedir.feedback_directory, student, name)) / f"{name}.html"
+        with temp_attrs(self.coursedir, assignment_id=assignment.assignment_id, student_id=student), quiet(), on_path():
+            converter = generate_feedback.OneStudent(coursedir=self.coursedir, parent=self.api)
+            converter.force = True
+            self._check(capture_log(converter), f"generate_feedback {assignment.assignment_id} of {student}", CourseError)
+        folder = self.coursedir.format_path(self.coursedir.feedback_directory, student, assignment.assignment_id)
+        return pathlib.Path(folder) / f"{assignment.notebook_id}.html"
 
     def _run(self, command: str, *args: str, **kwargs: Any) -> None:
         with quiet(), on_path():
             result = getattr(self.api, command)(*args, **kwargs)
-        if not result["success"]:
-            said = "\n".join(filter(None, (result.get("error"), result.get("log")))) or "nbgrader gave no reason"
-            ours = re.search(r"autograder\.errors\.\w+: (.+)", said)  # the last line of a traceback that nbgrader logged
-            raise CourseError(ours[1] if ours else f"nbgrader {command} {' '.join(map(str, args))} failed:\n{said.strip()}")
+        self._check(result, f"{command} {' '.join(map(str, args))}", CourseError)
+
+    def _check(self, result: dict[str, Any], command: str, otherwise: type[AutograderError]) -> None:
+        """Raises what an nbgrader command failed with: CourseError where the course is the matter, or `otherwise`."""
+        if result["success"]:
+            return
+        said = "\n".join(filter(None, (result.get("error"), result.get("log")))) or "nbgrader gave no reason"
+        if failure := known_failure(said):
+            raise failure
+        # The last line of a traceback that nbgrader logged, or what our exporters had it log.
+        if match := re.search(r"autograder\.errors\.\w+: (.+)|nobody was marked\. (.+)|Nothing was released\. (.+)", said):
+            raise CourseError(next(filter(None, match.groups())))
+        raise otherwise(f"nbgrader {command} failed:\n{said.strip()}")
+
+
+# What databases and systems say, what it means, and what to do.
+FAILURES = [
+    (
+        r"database is locked|could not obtain lock|deadlock detected",
+        "Another program (formgrader, another run) is writing to the gradebook: wait until it has finished, or end it.",
+    ),
+    (
+        r"no such (?:column|table)|UndefinedColumn|UndefinedTable",
+        "The gradebook was made by another version of nbgrader: keep a copy of it, then run `nbgrader db upgrade` here.",
+    ),
+    (
+        r"file is not a database|database disk image is malformed",
+        "The gradebook is damaged: put back a copy of it, or move it away and run `autograder release`.",
+    ),
+    (r"No space left on device|database or disk is full|Disk quota exceeded", "The disk is full: make room."),
+    (
+        r"attempt to write a readonly database|Read-only file system|unable to open database file",
+        "The gradebook or its folder cannot be written: see to the rights of the course folder.",
+    ),
+    (
+        r"sqlalchemy\.exc\.(?:OperationalError|InterfaceError|DatabaseError)",
+        "The gradebook does not answer: see that its server runs, and that c.CourseDirectory.db_url is right.",
+    ),
+]
+LAST = " Then give the same command again; it goes on where it stopped."
+
+
+def known_failure(said: str) -> CourseError | None:
+    """The grader's failure in what nbgrader, a database or the system said, with its repair; None when it is none of these."""
+    for pattern, meaning in FAILURES:
+        if match := re.search(pattern, said):
+            line = next(line.strip() for line in said.splitlines() if match[0] in line)
+            kind = GradebookLocked if "locked" in match[0] else CourseError
+            return kind(f"{meaning}{LAST} ({shortened(line)})")
+    return None
+
+
+def shortened(line: str, length: int = 160) -> str:
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+@contextlib.contextmanager
+def grader_failures() -> Iterator[None]:
+    """Turns what a database or the system raises, outside of nbgrader's commands too, into a CourseError with its repair."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        failure = known_failure(f"{type(error).__module__}.{type(error).__name__}: {error}")
+        if failure is None:
+            raise
+        raise failure from error
+
+
+SECONDS = 60  # that SQLite waits for another program to finish what it writes
+
+
+def patient(db_url: str) -> str:
+    """The URL of a gradebook, which waits for others where it is SQLite."""
+    return f"{db_url}?timeout={SECONDS}" if db_url.startswith("sqlite:///") and "?" not in db_url else db_url
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 
@@ -10,6 +11,8 @@ from nbformat import NotebookNode
 
 from autograder.assignment import Assignment
 from autograder.course.folder import Course
+from autograder.errors import CourseError
+from autograder.grading.kept_pytest import criteria
 from autograder.grading.notebook import BEGIN_HIDDEN, END_HIDDEN, visible
 from autograder.nbgrader import configuration
 
@@ -67,8 +70,21 @@ def private_lines(master: NotebookNode) -> list[str]:
 
 
 def make(course: Course, assignment: Assignment) -> tuple[pathlib.Path, list[str]]:
-    """Generates the release of `assignment` in `course` and proves it clean. → (path, list of leaks)"""
-    path = course.generate_assignment(assignment.name)
+    """Generates the release of `assignment` in `course` and proves it clean. → (path, list of leaks)
+
+    Raises:
+        CourseError: the course's master lacks something that the checks need.
+    """
+    text = "\n".join(cell.source for cell in assignment.master.cells if cell.cell_type == "markdown")
+    headings = re.findall(r"^#+ +(.+)$", text, re.MULTILINE)
+    sections = dict.fromkeys(criterion.section for criterion in criteria(assignment))
+    lost = [section for section in sections if not any(heading.startswith(section) for heading in headings)]
+    if lost:
+        names = ", ".join(f"“{name}”" for name in lost)
+        raise CourseError(
+            f"The checks' sentences send students to the sections {names}, which the notebook lacks: keep the headings."
+        )
+    path = course.generate_assignment(assignment)
     return path, leaks(nbformat.read(path, as_version=4), assignment)
 
 
@@ -77,7 +93,7 @@ def new_course(root: pathlib.Path, assignment: Assignment) -> Course:
     (root / configuration.CONFIG).write_text(CONFIGURATION, encoding="utf-8")
     source = root / "source" / assignment.name
     shutil.copytree(assignment.path.parent, source)
-    return Course(root, assignment)
+    return Course(root)
 
 
 CONFIGURATION = """\
@@ -92,5 +108,5 @@ configure(c)
 def generated(assignment: Assignment) -> NotebookNode:
     """The student notebook, generated in a course of its own."""
     with tempfile.TemporaryDirectory(prefix="autograder-") as folder:
-        path = new_course(pathlib.Path(folder), assignment).generate_assignment(assignment.name)
+        path = new_course(pathlib.Path(folder), assignment).generate_assignment(assignment)
         return nbformat.read(path, as_version=4)

@@ -165,6 +165,16 @@ def criterion_of(item: pytest.Item) -> Criterion:
 def criteria(
     assignment: Assignment, points: Mapping[str, float] | None = None, cells: Sequence[str] | None = None
 ) -> list[Criterion]:
-    """The criteria of an assignment in the rubric's order, those of `cells` or all, with a course's points."""
+    """The criteria of an assignment in the rubric's order, those of `cells` or all, with a course's points.
+
+    A course sets the points of single criteria, or gives the test cell other points in its master notebook: its criteria then
+    keep their shares.
+    """
     found = [criterion_of(item) for item in Checks.of(assignment.checks(cells)).items]
-    return [dataclasses.replace(c, points=float((points or {}).get(c.id, c.points))) for c in found]
+    worth = {cell: sum(criterion.points for criterion in found if criterion.cell == cell) for cell in assignment.test_cells}
+    for number, criterion in enumerate(found):
+        of = assignment.graded_cells[criterion.cell]["points"]
+        own = assignment.edited is None or any(name.startswith(f"{criterion.cell}.") for name in points or {})
+        share = criterion.points if own else criterion.points * of / worth[criterion.cell]
+        found[number] = dataclasses.replace(criterion, points=float((points or {}).get(criterion.id, share)))
+    return found

@@ -74,10 +74,14 @@ def matches(path: pathlib.PurePath, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in patterns)
 
 
-@functools.cache
-def fingerprint(name: str) -> str:
-    """Hash of what marks the assignment of that name: our files, the libraries, the master notebook."""
-    assignment, digest = assignments.load(name), hashlib.sha256(platform.python_version().encode())
+@functools.lru_cache(8)
+def fingerprint(name: str, edited: str | None) -> str:
+    """Hash of what marks the assignment of that name: our files, the libraries, the master notebook.
+
+    Args:
+        edited: the master notebook as the course has it, or None for the assignment's own.
+    """
+    assignment, digest = assignments.as_edited(name, edited), hashlib.sha256(platform.python_version().encode())
     for library in LIBRARIES:
         digest.update(f"{library} {importlib.metadata.version(library)}\n".encode())
     for path in marking_files(assignment):
@@ -89,8 +93,13 @@ def fingerprint(name: str) -> str:
 def key(raw: bytes, assignment: Assignment, settings: Settings) -> str:
     """The name under which the verdict on the submitted bytes is kept."""
     about = json.dumps(dataclasses.asdict(settings), sort_keys=True, default=dict)
-    parts = (FORMAT, assignment.name, fingerprint(assignment.name), about, hashlib.sha256(raw).hexdigest())
+    parts = (FORMAT, assignment.name, fingerprint(assignment.name, assignment.edited), about, hashlib.sha256(raw).hexdigest())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def unmarked(why: str) -> str:
+    """The name of a result that is not kept: nothing could be read."""
+    return hashlib.sha256(why.encode()).hexdigest()
 
 
 def pack(graded: Graded) -> bytes:

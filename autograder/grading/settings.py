@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def points_add_up(criteria: "Iterable[Criterion]", assignment: Assignment) -> No
     criteria = list(criteria)
     for cell in assignment.test_cells:
         of, points = sum(c.points for c in criteria if c.cell == cell), assignment.graded_cells[cell]["points"]
-        if of != points:
+        if not math.isclose(of, points):
             raise CourseError(
                 f"The criteria of {cell} are worth {of:g} points together, and its cell {points:g}, which the gradebook "
                 "knows: mend c.GradeOutside.points in nbgrader_config.py so that the sum stays."

@@ -1,9 +1,12 @@
 """What puts our marking behind nbgrader's own commands, through the lists and classes that nbgrader lets a course configure.
 
-    nbgrader generate_assignment    settings alone: stubs that name no solution
-    nbgrader autograde              autograde.py: reads and repairs what was handed in, marks it outside, records
+    nbgrader generate_assignment    generate_assignment.py: looks at the course's master; stubs that name no solution
+    nbgrader autograde              submitted.py finds what was handed in; autograde.py reads and repairs it, marks it outside,
+                                    records
     nbgrader generate_feedback      generate_feedback.py: takes out what students must not see
     nbgrader formgrader             pages.py: what a browser gets to see of a submission, here and in the feedback, is harmless
+
+Which of a course's assignments is ours says recognition.py, for all of them.
 
 A course's `nbgrader_config.py` needs two lines, `from autograder.nbgrader import configure` and `configure(c)`.
 """
@@ -17,12 +20,23 @@ HERE = "autograder.nbgrader"
 
 Sections = dict[str, dict[str, Any]]
 RELEASE: Sections = {
-    "ClearSolutions": {
-        "code_stub": {"python": "# Write your answer here (replace this line)."},
-        "text_stub": "*Write your answer here.*",
+    "GenerateAssignment": {
+        "exporter_class": f"{HERE}.generate_assignment.ReleaseExporter",
+        "preprocessors": [
+            "nbgrader.preprocessors.IncludeHeaderFooter",
+            "nbgrader.preprocessors.InstantiateTests",
+            "nbgrader.preprocessors.LockCells",
+            f"{HERE}.generate_assignment.ClearSolutions",
+            "nbgrader.preprocessors.ClearOutput",
+            "nbgrader.preprocessors.CheckCellMetadata",
+            "nbgrader.preprocessors.ComputeChecksums",
+            "nbgrader.preprocessors.SaveCells",
+            "nbgrader.preprocessors.ClearHiddenTests",
+            "nbgrader.preprocessors.ClearMarkScheme",
+            "nbgrader.preprocessors.ComputeChecksums",
+            "nbgrader.preprocessors.CheckCellMetadata",
+        ],
     },
-    # With the release committed and the gradebook not, nbgrader would skip the assignment and register nothing.
-    "GenerateAssignment": {"force": True},
 }
 MARKING: Sections = {
     "Autograde": {
@@ -46,6 +60,7 @@ MARKING: Sections = {
 }
 FEEDBACK: Sections = {
     "GenerateFeedback": {
+        "exporter_class": f"{HERE}.generate_feedback.FeedbackExporter",
         "preprocessors": [
             f"{HERE}.generate_feedback.StripForStudents",
             "nbgrader.preprocessors.GetGrades",

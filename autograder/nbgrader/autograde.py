@@ -23,9 +23,11 @@ import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
+from nbgrader import converters
+from nbgrader.api import SubmittedAssignment
 from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, Execute, SaveAutoGrades
+from traitlets.config import Config
 
-from autograder import assignment as assignments
 from autograder.assignment import Assignment
 from autograder.errors import CourseError, Ungradable
 from autograder.grading import notebook as notebooks
@@ -34,19 +36,11 @@ from autograder.grading.notebook import Submission
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
 from autograder.grading.verdict import Graded
-from autograder.nbgrader import configuration, pages
+from autograder.nbgrader import configuration, pages, recognition, submitted
+from autograder.nbgrader.submitted import HandedIn
 
 Resources = dict[str, Any]
 R = TypeVar("R")
-
-
-def ours(resources: Resources) -> Assignment | None:
-    """The assignment that a notebook belongs to, or None when it is none of ours."""
-    about = resources.get("nbgrader", {})
-    name = about.get("assignment")
-    if name in assignments.names() and about.get("notebook") == name:
-        return assignments.load(name)
-    return None
 
 
 @dataclasses.dataclass
@@ -55,79 +49,118 @@ class Found:
 
     Attributes:
         root: the course's folder.
-        raw: the bytes that were handed in.
+        assignment: the course's.
         settings: the course's.
+        raw: the bytes that were handed in.
         submission: what was read from them; None when there is nothing to mark.
         ungradable: why, else "".
     """
 
     root: pathlib.Path
-    raw: bytes
+    assignment: Assignment
     settings: Settings
+    raw: bytes
     submission: Submission | None = None
     ungradable: str = ""
 
 
-class SubmissionExporter(NotebookExporter):
-    """Reads submissions that stock nbgrader would choke on.
+def ours(resources: Resources) -> Assignment | None:
+    """The assignment that a notebook belongs to, or None when it is none of ours."""
+    found = resources.get("autograder")
+    return found.assignment if isinstance(found, Found) else None
 
-    nbgrader converts each submission twice with the same exporter: first the submitted file, which is read and repaired, then
-    the sanitized copy of it, which we have written. `Found` is made by the first reading and kept for the second.
+
+class OneStudent(converters.Autograde):
+    """`nbgrader autograde` for one student, by what they handed in: nbgrader would take the id for a pattern.
+
+    Args:
+        handed_in: by that student.
+    """
+
+    def __init__(self, handed_in: HandedIn, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.handed_in = handed_in
+
+    def init_notebooks(self) -> None:
+        """Leaves it to the exporter, which is made next."""
+
+
+class SubmissionExporter(NotebookExporter):
+    """Finds and reads submissions that stock nbgrader would choke on.
+
+    nbgrader makes it once for a class, and converts each submission twice with it: first the staged file, which is read and
+    repaired, then the sanitized copy of it, which we have written. `Found` is made by the first and used by both.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.optimistic_validation = True  # once after all preprocessors, not after each
-        self._found: dict[tuple[Any, ...], Found] = {}
-        self._handed_in: dict[tuple[Any, ...], pathlib.Path] = {}
-        self._settings: dict[str, Settings] = {}
-        configured = getattr(getattr(self.parent, "coursedir", None), "assignment_id", "")
-        if configured in assignments.names():
-            self._stop_early(assignments.load(configured))
+        self._handed_in: dict[str, HandedIn] = {}
+        self._found: Found | None = None
+        self._assignment: Assignment | None = None
+        if isinstance(self.parent, converters.Autograde):
+            try:
+                self._prepare(self.parent)
+            except CourseError as error:  # once, in place of once for each student
+                self.log.error("The grader failed; nobody was marked. %s", error)
+                raise SystemExit(2) from error
 
-    def _stop_early(self, assignment: Assignment) -> None:
-        """Says what is wrong with the settings once, in place of once for each student, and ends nbgrader."""
-        try:
-            listed = [getattr(part, "__name__", str(part)) for part in self.parent.autograde_preprocessors]
-            if not any(name.endswith("GradeOutside") for name in listed):
-                raise CourseError(
-                    "c.Autograde.autograde_preprocessors lacks autograder.nbgrader.autograde.GradeOutside, and students' code "
-                    "would run without a sandbox: start from MARKING in autograder/nbgrader/__init__.py."
-                )
-            self._settings[assignment.name] = configuration.settings(self.config, assignment)
-        except CourseError as error:
-            self.log.error("The grader failed; nobody was marked. %s", error)
-            raise SystemExit(2) from error
+    def _prepare(self, converter: converters.Autograde) -> None:
+        """Checks the course's settings, and gives nbgrader what was handed in, staged."""
+        coursedir = converter.coursedir
+        self._assignment = assignment = recognition.find(coursedir, coursedir.assignment_id)
+        if assignment is None:
+            return
+        listed = [getattr(part, "__name__", str(part)) for part in converter.autograde_preprocessors]
+        if not any(name.endswith("GradeOutside") for name in listed):
+            raise CourseError(
+                "c.Autograde.autograde_preprocessors lacks autograder.nbgrader.autograde.GradeOutside, and students' code "
+                "would run without a sandbox: start from MARKING in autograder/nbgrader/__init__.py."
+            )
+        self._settings = configuration.settings(self.config, assignment)
+        if isinstance(converter, OneStudent):
+            class_ = [converter.handed_in]
+        else:
+            class_ = submitted.look(coursedir, assignment, coursedir.student_id)
+        for handed_in in class_:
+            said = handed_in.problem or handed_in.note
+            if said:
+                self.log.warning("%s: %s", handed_in.student, said)
+        self._handed_in = {handed_in.student: handed_in for handed_in in class_ if handed_in.is_students}
+        staged = [submitted.stage(coursedir, assignment, handed_in) for handed_in in self._handed_in.values()]
+        converter.assignments = {str(path.parent): [str(path)] for path in staged}
+        # A copy: formgrader's server, which may run this too, keeps its own.
+        converter.coursedir = copy.copy(coursedir)
+        converter.coursedir.submitted_directory = submitted.STAGED
 
     def from_filename(self, filename: str, resources: Resources | None = None, **kwargs: Any) -> tuple[str, Resources]:
-        path, resources = pathlib.Path(filename), resources or {}
+        path, resources, assignment = pathlib.Path(filename), resources or {}, self._assignment
         about = resources.get("nbgrader", {})
-        which = about.get("student"), about.get("assignment"), about.get("notebook")
-        first = path.parent == self._handed_in.setdefault(which, path.parent)
-        if not first:  # the copy, which formgrader serves
+        if not self.parent._sanitizing:  # the copy, which formgrader serves
             pages.remove_active(path.parent)
-        assignment = ours(resources)
-        if assignment is None:
+        if assignment is None or about.get("notebook") != assignment.notebook_id:
             converted: tuple[str, Resources] = super().from_filename(filename, resources=resources, **kwargs)
             return converted
-        nb = self._read(path, which, assignment) if first else written_by_us(path)
+        if self.parent._sanitizing:
+            nb, self._found = self._read(path, self._handed_in[about["student"]], assignment)
+        else:
+            nb = written_by_us(path)
         modified = datetime.datetime.fromtimestamp(path.stat().st_mtime)
         metadata = {"name": path.stem, "path": str(path.parent), "modified_date": f"{modified:%B %-d, %Y}"}
-        resources = {**resources, "autograder": self._found[which], "metadata": metadata}
+        resources = {**resources, "autograder": self._found, "metadata": metadata}
         converted = self.from_notebook_node(Unshared(nb), resources, **kwargs)
         return converted
 
-    def _read(self, path: pathlib.Path, which: tuple[Any, ...], assignment: Assignment) -> NotebookNode:
-        if assignment.name not in self._settings:
-            self._settings[assignment.name] = configuration.settings(self.config, assignment)
-        found = Found(pathlib.Path(self.parent.coursedir.root), path.read_bytes(), self._settings[assignment.name])
-        self._found[which] = found
+    def _read(self, path: pathlib.Path, handed_in: HandedIn, assignment: Assignment) -> tuple[NotebookNode, Found]:
+        found = Found(pathlib.Path(self.parent.coursedir.root), assignment, self._settings, path.read_bytes())
         try:
+            if handed_in.problem:
+                raise Ungradable(handed_in.problem)
             found.submission = Submission.read(found.raw, assignment.master)
         except Ungradable as error:
             found.ungradable = str(error)
-            return placeholder(assignment, str(error))
-        return copy.deepcopy(found.submission.nb)  # what nbgrader makes of it is not what is marked
+            return placeholder(assignment, str(error)), found
+        return copy.deepcopy(found.submission.nb), found  # what nbgrader makes of it is not what is marked
 
 
 def written_by_us(path: pathlib.Path) -> NotebookNode:
@@ -170,6 +203,10 @@ class GradeOutside(configuration.Traits, Execute):
             done: tuple[NotebookNode, Resources] = super().preprocess(nb, resources)
             return done
         found: Found = resources["autograder"]
+        if found.ungradable:
+            nb.metadata["autograder"] = {"result": results.unmarked(found.ungradable)}
+            fail_closed(nb, assignment, found.ungradable)
+            return nb, resources
         key, graded = self._graded(assignment, found)
         nb.metadata["autograder"] = {"result": key}
         if graded.outputs is None:
@@ -223,11 +260,16 @@ def fail_closed(nb: NotebookNode, assignment: Assignment, message: str) -> None:
 
 
 def add_marking_schemes(nb: NotebookNode, assignment: Assignment) -> None:
-    """Puts model answer and marking scheme, from the master, above each written answer."""
+    """Puts model answer and marking scheme, from the master, above each written answer.
+
+    Where a course keeps its release alone there are none; a release has checksums.
+    """
     solutions = {
         cell.metadata.nbgrader.grade_id: cell.source
         for cell in assignment.master.cells
-        if cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("solution")
+        if cell.cell_type == "markdown"
+        and (data := cell.metadata.get("nbgrader", {})).get("solution")
+        and "checksum" not in data
     }
     for cell in [cell for cell in nb.cells if notebooks.grade_id_of(cell) in solutions]:
         if cell.cell_type != "markdown":
@@ -242,6 +284,14 @@ def add_marking_schemes(nb: NotebookNode, assignment: Assignment) -> None:
 class SaveGrades(SaveAutoGrades):
     """nbgrader's, but a submission that could not be marked waits for a person instead of being scored."""
 
+    def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
+        nb, resources = super().preprocess(nb, resources)
+        if ours(resources):
+            with self.gradebook:
+                submission = self.gradebook.find_submission(self.assignment_id, self.student_id)
+                nb.metadata["autograder"]["late"] = lateness(submission, self.config)
+        return nb, resources
+
     def preprocess_cell(self, cell: NotebookNode, resources: Resources, cell_index: int) -> tuple[NotebookNode, Resources]:
         cell, resources = super().preprocess_cell(cell, resources, cell_index)
         data, found = cell.metadata.get("nbgrader", {}), resources.get("autograder")
@@ -250,6 +300,12 @@ class SaveGrades(SaveAutoGrades):
             grade.auto_score, grade.needs_manual_grade = None, True
             self.gradebook.db.commit()
         return cell, resources
+
+
+def lateness(submission: SubmittedAssignment, config: Config) -> str:
+    """All that decides by how much a submission is late, and what that costs."""
+    plugins = {name: config[name] for name in ("AssignLatePenalties", "LateSubmissionPlugin") if name in config}
+    return f"{submission.timestamp} {submission.duedate} {plugins}"
 
 
 class CheckMetadata(CheckCellMetadata):

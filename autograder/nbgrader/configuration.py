@@ -35,6 +35,28 @@ class GradeOutside(Traits):
     """`c.GradeOutside` without nbgrader, which takes a second to import."""
 
 
+class CourseDirectory(Configurable):
+    """`c.CourseDirectory` as far as assignments are found by it, without nbgrader."""
+
+    course_id = Unicode("").tag(config=True)
+    directory_structure = Unicode("{nbgrader_step}/{student_id}/{assignment_id}").tag(config=True)
+    source_directory = Unicode("source").tag(config=True)
+    release_directory = Unicode("release").tag(config=True)
+    root = Unicode("").tag(config=True)
+    db_url = Unicode("").tag(config=True)
+
+    def __init__(self, folder: pathlib.Path, config: Config) -> None:
+        own = {name: value for name, value in config.CourseDirectory.items() if self.has_trait(name)}
+        super().__init__(config=Config({"CourseDirectory": own}))
+        self.root = self.root or str(folder.resolve())
+        self.db_url = self.db_url or f"sqlite:///{self.root}/gradebook.db"
+
+    def format_path(self, nbgrader_step: str, student_id: str, assignment_id: str) -> str:
+        """The path of a student's folder (of all: ".") in one of nbgrader's steps."""
+        names = {"nbgrader_step": nbgrader_step, "student_id": student_id, "assignment_id": assignment_id}
+        return str(pathlib.Path(self.root, self.directory_structure.format(**names)))
+
+
 def read(folder: pathlib.Path) -> Config:
     """The configuration of the course in a folder; empty where there is no file.
 
