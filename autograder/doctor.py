@@ -15,6 +15,7 @@ from autograder import assignment as assignments
 from autograder.assignment import PACKAGE
 from autograder.errors import GraderError, SandboxError
 from autograder.grading.session import Kernel
+from autograder.grading.settings import absent
 from autograder.sandbox.outside import backends, bubblewrap, conformance, gpu
 from autograder.sandbox.outside.limits import Limits
 
@@ -39,7 +40,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """All findings, the necessary ones first."""
-    return [system(), versions(), alembic(), bwrap(), *sandbox(), readable(), cuda(), postgresql()]
+    return [system(), versions(), packages(), alembic(), bwrap(), *sandbox(), readable(), cuda(), postgresql()]
 
 
 def system() -> Finding:
@@ -58,6 +59,18 @@ def alembic() -> Finding:
     there = (pathlib.Path(sys.executable).parent / "alembic").exists() or shutil.which("alembic") is not None
     found = "found: nbgrader makes new gradebooks with it" if there else "not found: nbgrader cannot make a gradebook"
     return Finding("alembic", found, there, repair="" if there else "pip install alembic")
+
+
+# What students of such courses import beyond the lesson's own packages.
+COMMON = ("pandas", "scipy", "seaborn", "sklearn", "ipywidgets", "ipympl")
+
+
+def packages() -> Finding:
+    """What students commonly import. A line that imports what is not there fails, and costs nothing by itself."""
+    missing = absent(COMMON)
+    there = [name for name in COMMON if name not in missing]
+    found = f"here: {', '.join(there) or 'none'}; not here, so a line that imports it fails: {', '.join(missing) or 'none'}"
+    return Finding("students' packages", found, needed=False)
 
 
 def bwrap() -> Finding:

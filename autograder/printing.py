@@ -193,8 +193,11 @@ def show_guarantees(found: "Sequence[tuple[str, list[Result] | None, str]]") -> 
 
 def show_findings(findings: "Sequence[Finding]") -> None:
     """Prints what a machine has, and what to do about what is missing."""
-    table = Table("", "what", "found", "what to do")
+    table = Table("", "what", "found")
     for finding in findings:
         sign = "[green]✓[/]" if finding.ok else "[red]✗[/]" if finding.needed else "[yellow]·[/]"
-        table.add_row(sign, finding.what, escape(finding.found), escape(finding.repair))
+        table.add_row(sign, finding.what, escape(finding.found))
     out.print(table)
+    for finding in [finding for finding in findings if finding.repair]:
+        # On a line of its own, to be copied: a table would cut it.
+        out.print(f"{finding.what}: [bold]{escape(finding.repair)}[/]", soft_wrap=True)

@@ -53,6 +53,7 @@ def caller(assignment: assignments.Assignment, namespace: Mapping[str, Any]) -> 
     answer = pytorch.answer_of(str(assignment.operations))
 
     def call(asked: Call) -> Reply:
+        answer.prepare()
         with quiet_descriptors():
             return reply_to(asked, *answer(*asked.write(), namespace))
 

@@ -130,7 +130,7 @@ def test_the_only_assignment_of_a_course_needs_no_name_and_of_several_one_is_ask
     shutil.copytree(tmp_path / "source" / "hw3", tmp_path / "source" / "hw4")
     with pytest.raises(UnknownAssignment, match="name one of hw3, hw4"):
         recognition.in_course(coursedir)
-    with pytest.raises(UnknownAssignment, match="There is no assignment 'hw5'. Known: hw3, hw4."):
+    with pytest.raises(UnknownAssignment, match=r"There is no assignment 'hw5'\. Known: hw3, hw4\."):
         recognition.in_course(coursedir, "hw5")
 
 

@@ -249,10 +249,10 @@ def test_killing_what_marks_the_slowest_submission_changes_no_mark(new_class, se
 def test_a_killed_grader_costs_nothing_but_a_second_attempt(submissions, assignment):
     settings = Settings()
     with Processes(assignment, 2) as executor:
-        slow = executor.submit(submissions["cem"], assignment, settings)
+        slow = executor.submit(submissions["cem"], {}, assignment, settings)
         wait_until(lambda: any(map(busy, graders())))
         next(filter(busy, graders())).kill()
-        others = [executor.submit(submissions[name], assignment, settings) for name in ("ann", "ben")]
+        others = [executor.submit(submissions[name], {}, assignment, settings) for name in ("ann", "ben")]
         scores = [results.unpack(future.result()[1]).verdict.score for future in (slow, *others)]
     assert scores == [3, 8, 7]
 
@@ -262,7 +262,7 @@ def test_graders_that_use_all_cores_keep_to_one_each_with_all_that_they_start(su
     cores = sorted(os.sched_getaffinity(0))
     with Processes(assignment) as executor:
         for _ in cores:
-            executor.submit(submissions["cem"], assignment, Settings())
+            executor.submit(submissions["cem"], {}, assignment, Settings())
         wait_until(lambda: sum(map(busy, graders())) == len(cores))
         assert sorted(grader.cpu_affinity() for grader in graders()) == [[core] for core in cores]
         for grader in graders():
@@ -270,7 +270,7 @@ def test_graders_that_use_all_cores_keep_to_one_each_with_all_that_they_start(su
         zygote = psutil.Process(executor._zygote.process.pid)
         wait_until(lambda: affinities(zygote.children()) == [[core] for core in cores])
     with Processes(assignment, len(cores) + 1) as executor:
-        executor.submit(submissions["ann"], assignment, Settings()).result()
+        executor.submit(submissions["ann"], {}, assignment, Settings()).result()
         assert [grader.cpu_affinity() for grader in graders()] == [cores] * (len(cores) + 1)
 
 

@@ -289,7 +289,7 @@ NEEDED = {
         "half-detached",
         "gradient_logvar",
     ),
-    'pytorch.no_fixed_device: `…` names the device "cuda" itself, and': ("fixed-cuda", "tensor"),
+    "pytorch.no_fixed_device: `…` names a device itself, and fails": ("fixed-cuda", "tensor"),
     "pytorch.on_the_other_device: On a GPU this fails: a tensor": ("cpu-noise", "tensor"),
     "pytorch.on_the_other_device: On a GPU the result comes back": ("result-on-the-cpu", "tensor"),
     "noise.standard: NotEarned(*SUMS[name, sums[name][0] >": ("noise-bank", "noise"),

@@ -116,12 +116,12 @@ def marked(
                 verdict = Verdict(Status.UNGRADABLE, message=handed_in.problem)
                 yield handed_in, results.unmarked(handed_in.problem), results.pack(Graded(verdict, None)), True
                 continue
-            raw = handed_in.read()
-            key = results.key(raw, assignment, settings)
+            raw, files = handed_in.read(), submitted.files_beside(course.coursedir, assignment, handed_in.path)
+            key = results.key(raw, assignment, settings, files)
             if not again and (packed := store.get(key)) is not None:
                 yield handed_in, key, packed, True
             else:
-                waiting[executor.submit(raw, assignment, settings)] = handed_in, key
+                waiting[executor.submit(raw, files, assignment, settings)] = handed_in, key
         if not waiting:
             return
         finished, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)

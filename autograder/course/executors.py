@@ -42,14 +42,14 @@ class Executor(Protocol):
     @property
     def slots(self) -> int: ...
 
-    def submit(self, raw: bytes, assignment: Assignment, settings: "Settings") -> Marking:
-        """Marks a submission.
+    def submit(self, raw: bytes, files: dict[str, bytes], assignment: Assignment, settings: "Settings") -> Marking:
+        """Marks a submission: a notebook's bytes, and the files beside it.
 
         The future raises `Killed` when the process that marked it ended twice; the other submissions notice nothing.
         """
 
 
-def mark(raw: bytes, name: str, edited: str | None, settings: "Settings") -> tuple[str, bytes]:
+def mark(raw: bytes, files: dict[str, bytes], name: str, edited: str | None, settings: "Settings") -> tuple[str, bytes]:
     """(fingerprint, packed result) of one submission; what every executor runs.
 
     Args:
@@ -62,7 +62,7 @@ def mark(raw: bytes, name: str, edited: str | None, settings: "Settings") -> tup
 
     assignment = assignments.as_edited(name, edited)
     with LOCK:  # pytest and what it captures belong to the whole process
-        return results.fingerprint(name, edited), results.pack(grade(raw, assignment, settings))
+        return results.fingerprint(name, edited), results.pack(grade(raw, assignment, settings, files=files))
 
 
 LOCK = threading.Lock()
@@ -120,8 +120,8 @@ class Processes:
                 raise GraderError(DO_NOT_START) from error
         return pool
 
-    def submit(self, raw: bytes, assignment: Assignment, settings: "Settings") -> Marking:
-        return self._threads.submit(self._mark, raw, assignment.name, assignment.edited, settings)
+    def submit(self, raw: bytes, files: dict[str, bytes], assignment: Assignment, settings: "Settings") -> Marking:
+        return self._threads.submit(self._mark, raw, files, assignment.name, assignment.edited, settings)
 
     def _mark(self, *task: Any) -> tuple[str, bytes]:
         pool = self._free.get()
@@ -223,9 +223,9 @@ class Cluster:
         threads: dict[str, int] = self._client.nthreads()
         return 2 * max(1, sum(threads.values()))
 
-    def submit(self, raw: bytes, assignment: Assignment, settings: "Settings") -> Marking:
+    def submit(self, raw: bytes, files: dict[str, bytes], assignment: Assignment, settings: "Settings") -> Marking:
         promise: Marking = concurrent.futures.Future()
-        future = self._client.submit(mark, raw, assignment.name, assignment.edited, settings, pure=False)
+        future = self._client.submit(mark, raw, files, assignment.name, assignment.edited, settings, pure=False)
         self._futures[promise] = future
         future.add_done_callback(functools.partial(self._keep, promise))
         return promise

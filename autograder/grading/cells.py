@@ -1,5 +1,6 @@
 """Which cells of a submission are run."""
 
+import dataclasses
 import functools
 import re
 import symtable
@@ -8,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from nbformat import NotebookNode
 
 from autograder.assignment import Assignment
-from autograder.grading.notebook import grade_id_of
+from autograder.grading.notebook import defines, grade_id_of
 
 
 def to_run(nb: NotebookNode, assignment: Assignment) -> tuple[list[NotebookNode], list[NotebookNode]]:
@@ -56,3 +57,61 @@ def words(cells: Iterable[NotebookNode]) -> set[str]:
 def code(cells: Iterable[NotebookNode]) -> str:
     """The source of the code cells among them."""
     return "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """Where the test cells stand among the cells that are run.
+
+    Attributes:
+        after: test cell → the number of code cells that are run before it, for those below which others are run.
+        defined_again: test cell → what is defined above it and once more below.
+        with_more_below: the test cells below which a cell is run that is not the master's.
+    """
+
+    after: dict[str, int]
+    defined_again: dict[str, list[str]]
+    with_more_below: list[str]
+
+    @classmethod
+    def of(cls, nb: NotebookNode, cells: Sequence[NotebookNode], assignment: Assignment) -> "Moments":
+        """Those of a submission, of which `cells` are run."""
+        place = {id(cell): number for number, cell in enumerate(nb.cells)}
+        run = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+        own = {cell.source for cell in assignment.master.cells}
+        after, again, more = {}, {}, []
+        for test in nb.cells:
+            grade_id = grade_id_of(test)
+            if grade_id not in assignment.test_cells:
+                continue
+            above = [cell for cell in run if place[id(cell)] < place[id(test)]]
+            below = run[len(above) :]
+            if not below:
+                continue
+            after[grade_id] = len(above)
+            twice = defined(above) & defined(below) & set(assignment.defines)
+            again[grade_id] = sorted(twice)
+            if any(cell.source not in own for cell in below):
+                more.append(grade_id)
+        return cls(after, again, more)
+
+    def notes(self, late: Sequence[str]) -> list[str]:
+        """What a student is told of what they defined twice.
+
+        Args:
+            late: the test cells for which what stands below them counted.
+        """
+        found = []
+        for cell, names in self.defined_again.items():
+            for name in names:
+                where = "below" if cell in late else "above"
+                found.append(
+                    f"Your notebook defines `{name}` above and below the test cell `{cell}`: for that cell the one {where} it "
+                    "was marked."
+                )
+        return found
+
+
+def defined(cells: Iterable[NotebookNode]) -> frozenset[str]:
+    """Names of the functions and classes that cells define."""
+    return frozenset().union(*map(defines, cells))

@@ -81,9 +81,16 @@ def explain(error: SubmissionError, source: str, like: str) -> Explanation:
     return "The code could not be run to its end.", None, None
 
 
+def no_answer(error: SubmissionError) -> bool:
+    """Whether it says that there is no answer: nothing of that name, or the stub as it was handed out."""
+    return isinstance(error, NotCallable) or (
+        isinstance(error, Raised) and error.kind == "NotImplementedError" and not error.device
+    )
+
+
 def raised(error: Raised, source: str, like: str) -> Explanation:
     where = quoted(error.line, source)
-    if error.kind == "NotImplementedError":
+    if error.kind == "NotImplementedError" and not error.device:
         return "The task is still to do: its stub raises `NotImplementedError`.", Mistake.NOT_DONE, None
     if error.device:
         return (

@@ -8,7 +8,7 @@ import pytest
 from autograder.assignment import Assignment
 from autograder.criteria import Asked, Criterion, NotEarned, Record
 from autograder.errors import ChecksError, GraderError, SubmissionError
-from autograder.grading.explain import explain
+from autograder.grading.explain import explain, no_answer
 from autograder.grading.kept_pytest import Checks, criteria, criterion_of
 from autograder.grading.pytorch import Student, came_back
 from autograder.grading.verdict import CheckResult, Evidence, Outcome
@@ -21,6 +21,7 @@ def judge(
     cells: Sequence[str] | None = None,
     points: Mapping[str, float] | None = None,
     evidence: bool = False,
+    at: str | None = None,
 ) -> tuple[CheckResult, ...]:
     """The results of the checks of `cells` (all of the assignment's by default), one per expected criterion.
 
@@ -29,13 +30,14 @@ def judge(
         source: the submission's code, whose words may be quoted back to the student.
         points: overrides of points, {"cell.criterion": points}.
         evidence: whether the results say what was called and what was seen.
+        at: the moment as of which the notebook's definitions count, "" for its end; None: for each check its test cell's.
 
     Raises:
         ChecksError: the checks could not be run, or one broke by itself.
         GraderError: one met trouble of the grader's.
     """
     expected = criteria(assignment, points, cells)
-    collector = Collector(assignment, student, source, expected, evidence)
+    collector = Collector(assignment, student, source, expected, evidence, at)
     Checks.of(assignment.checks(cells)).run(collector)
     if collector.broken is not None:
         name, error = collector.broken
@@ -49,15 +51,23 @@ class Collector:
     """Turns outcomes into results: a `kept_pytest.Reporter`."""
 
     def __init__(
-        self, assignment: Assignment, student: Student, source: str, expected: Sequence[Criterion], evidence: bool
+        self,
+        assignment: Assignment,
+        student: Student,
+        source: str,
+        expected: Sequence[Criterion],
+        evidence: bool,
+        at: str | None,
     ) -> None:
+        self._at = at
         self._assignment, self._student, self._source, self._with_evidence = assignment, student, source, evidence
         self._expected = {criterion.id: criterion for criterion in expected}
         self.results: dict[str, CheckResult] = {}
         self.broken: tuple[str, BaseException] | None = None
 
-    def begin(self) -> Student:
+    def begin(self, item: pytest.Item) -> Student:
         self._student.record = Record()
+        self._student.at = criterion_of(item).cell if self._at is None else self._at
         return self._student
 
     def report(self, item: pytest.Item, call: "pytest.CallInfo[None]") -> None:
@@ -69,14 +79,19 @@ class Collector:
             self.results[criterion.id] = self._result(criterion, lost)
         elif during and isinstance(error, SubmissionError):
             lost = *explain(error, self._source, self._assignment.like), None
-            self.results[criterion.id] = self._result(criterion, lost)
+            self.results[criterion.id] = self._result(criterion, lost, unanswered=no_answer(error))
         elif error is not None:
             self.broken = self.broken or (criterion.id, error)
         elif during:
             self.results[criterion.id] = self._result(criterion)
 
-    def _result(self, criterion: Criterion, lost: tuple[str, str | None, str | None, str | None] | None = None) -> CheckResult:
-        found: dict[str, Any] = {"evidence": self._evidence() if self._with_evidence else None}
+    def _result(
+        self,
+        criterion: Criterion,
+        lost: tuple[str, str | None, str | None, str | None] | None = None,
+        unanswered: bool = False,
+    ) -> CheckResult:
+        found: dict[str, Any] = {"evidence": self._evidence() if self._with_evidence else None, "unanswered": unanswered}
         if lost is None:
             return CheckResult(criterion, Outcome.PASSED, criterion.points, **found)
         sentence, misconception, device, section = lost

@@ -40,7 +40,7 @@ class Reporter(typing.Protocol):
 
     broken: tuple[str, BaseException] | None  # the check that ended the run, and why
 
-    def begin(self) -> object:
+    def begin(self, item: pytest.Item) -> object:
         """A check begins. → its fixture `student`"""
 
     def report(self, item: pytest.Item, call: "pytest.CallInfo[None]") -> None:
@@ -79,7 +79,8 @@ class Checks:
         self._status: int | pytest.ExitCode | None = None
         self._waits, self._closed = threading.Event(), threading.Event()
         with quiet() as said:
-            threading.Thread(target=self._hold, args=(files,), name="pytest", daemon=True).start()
+            self._thread = threading.Thread(target=self._hold, args=(files,), name="pytest", daemon=True)
+            self._thread.start()
             self._waits.wait()
         if not self.items:
             self.close()
@@ -98,7 +99,10 @@ class Checks:
 
     def close(self) -> None:
         """Lets pytest end."""
+        before = pathlib.Path.cwd()
         self._closed.set()
+        self._thread.join()
+        os.chdir(before)  # pytest leaves the process in the folder where it was started
         for key in [key for key, checks in self._kept.items() if checks is self]:
             del self._kept[key]
 
@@ -120,10 +124,10 @@ class Checks:
         config.addinivalue_line("markers", "criterion(criterion): the criterion of the rubric that a check judges")
 
     @pytest.fixture
-    def student(self) -> object:
+    def student(self, request: pytest.FixtureRequest) -> object:
         """The submission, as the checks see it."""
         assert self._reporter is not None
-        return self._reporter.begin()
+        return self._reporter.begin(request.node)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:

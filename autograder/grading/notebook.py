@@ -12,13 +12,14 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
 from autograder.errors import Ungradable
+from autograder.grading import answers
 
 MAX_BYTES = 100 * 1024**2
 BEGIN_HIDDEN, END_HIDDEN = "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"
@@ -37,17 +38,22 @@ class Submission:
         raw: the file's bytes.
         nb: the notebook, which marking changes: the outputs of the cells that are run.
         notes: a sentence for each repair.
+        files: what was handed in beside it: path from the notebook's folder → bytes.
+        beside_boxes: grade_ids of written answers next to whose box there is text of the student's own.
     """
 
     raw: bytes
     nb: NotebookNode
     notes: tuple[str, ...]
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    beside_boxes: frozenset[str] = frozenset()
 
     @classmethod
-    def read(cls, raw: bytes, master: NotebookNode) -> "Submission":
+    def read(cls, raw: bytes, master: NotebookNode, files: Mapping[str, bytes] | None = None) -> "Submission":
         """Reads and repairs it; Ungradable when there is nothing to mark."""
         nb = read(raw)
-        return cls(raw, nb, tuple(repair(nb, master)))
+        notes = tuple(repair(nb, master))
+        return cls(raw, nb, notes, files or {}, answers.beside_boxes(nb, master.cells, visible))
 
 
 def grade_id_of(cell: NotebookNode) -> Any:
@@ -136,6 +142,8 @@ def repair(nb: NotebookNode, master: NotebookNode) -> list[str]:
     notes: list[str] = []
     wanted = {cell.metadata.nbgrader.grade_id: cell for cell in master.cells if "nbgrader" in cell.metadata}
     found = find(nb, wanted, notes)
+    if found:
+        answers.find_by_place(nb, master.cells, found, notes, visible)
     if not found:
         raise Ungradable("None of the assignment's cells is in this notebook: perhaps another notebook was handed in.")
     for cell in nb.cells:

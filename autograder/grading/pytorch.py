@@ -48,6 +48,11 @@ SWITCHES = {
     "grad_mode": "whether torch records gradients",
     "threads": "the number of torch's threads",
     "default_device": "torch's default device",
+    "autocast": "whether torch computes in fewer bits (`autocast`)",
+    "determinism": "whether torch insists on deterministic algorithms",
+    "matmul_precision": "the precision of matrix products",
+    "anomaly_mode": "whether autograd looks for anomalies",
+    "inference_mode": "whether torch is in inference mode",
 }
 
 
@@ -69,6 +74,7 @@ class Student:
 
     Attributes:
         record: `Record` of the check that runs: each call and what came back, for a complaint.
+        at: the moment as of which the notebook's definitions count: a test cell's, or "" for the notebook's end.
     """
 
     POLICIES: ClassVar[Sequence[Policy]] = ()
@@ -79,6 +85,7 @@ class Student:
         self.other_device = CUDA if cuda else PRETEND
         self.policies = {policy.name: policy.default for policy in self.POLICIES} | dict(policies or {})
         self.record = Record()
+        self.at = ""
         self._switches: set[str] = set()
 
     @property
@@ -113,7 +120,9 @@ class Student:
         # safetensors refuses tensors that share memory, as they do where a check passes one tensor twice.
         own = {name: tensor.clone() for name, tensor in tensors.items()}
         seed += self._seed
-        call = Call(operation, own, seed, device, repeat, each, gradients, weights, training, same_instance, tail, options)
+        call = Call(
+            operation, own, seed, device, repeat, each, gradients, weights, training, same_instance, tail, options, self.at
+        )
         asked = self.record.ask(call)
         try:
             asked.reply = self._answered(call)
@@ -325,7 +334,7 @@ def no_fixed_device(reply: Reply, function: str, like: str) -> None:
     """
     if reply.fixed_device or reply.device == CUDA:
         raise NotEarned(
-            f'`{function}` names the device "cuda" itself, and fails on a machine without a GPU: make new tensors on the '
+            f"`{function}` names a device itself, and fails on a machine that has no such device: make new tensors on the "
             f"device of `{like}`.",
             Mistake.FIXED_DEVICE,
             device=CPU,

@@ -15,7 +15,7 @@ import os
 import pathlib
 import platform
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import nbformat
 
@@ -90,10 +90,17 @@ def fingerprint(name: str, edited: str | None) -> str:
     return digest.hexdigest()
 
 
-def key(raw: bytes, assignment: Assignment, settings: Settings) -> str:
-    """The name under which the verdict on the submitted bytes is kept."""
+def key(raw: bytes, assignment: Assignment, settings: Settings, files: Mapping[str, bytes] | None = None) -> str:
+    """The name under which the verdict on the submitted bytes, and on the files beside them, is kept."""
     about = json.dumps(dataclasses.asdict(settings), sort_keys=True, default=dict)
-    parts = (FORMAT, assignment.name, fingerprint(assignment.name, assignment.edited), about, hashlib.sha256(raw).hexdigest())
+    parts: tuple[str, ...] = (
+        FORMAT,
+        assignment.name,
+        fingerprint(assignment.name, assignment.edited),
+        about,
+        hashlib.sha256(raw).hexdigest(),
+    )
+    parts += tuple(f"{name}\n{hashlib.sha256(data).hexdigest()}" for name, data in sorted((files or {}).items()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

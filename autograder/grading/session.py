@@ -11,9 +11,10 @@ import logging
 import pathlib
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 import zmq
 from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
@@ -26,7 +27,8 @@ from nbformat.v4 import new_notebook
 
 from autograder.assignment import Assignment
 from autograder.errors import BadReply, SandboxError, SubmissionError, TimedOut, WorkerDied
-from autograder.grading.notebook import clean_outputs, visible
+from autograder.grading.failing import failures
+from autograder.grading.notebook import Submission, clean_outputs, visible
 from autograder.grading.pytorch import reply_to
 from autograder.sandbox.inside.messages import CUDA, TRY_GPU, Call, Header, Reply, Tensors
 from autograder.sandbox.outside.backends import Backend
@@ -46,11 +48,12 @@ class Session:
         start: the sandbox backend.
         cells: the notebook's cells that are to be run, in order. The outputs of the code cells are replaced.
         limits: `Limits`.
-        notebook: all its cells, in which a person would count.
+        submission: the whole of it: a person counts its cells, and files were handed in beside them.
         gpu: the `Gpu` that its workers may use, or None.
+        moments: name of a moment that is kept → the number of cells that are run before it.
 
     Attributes:
-        notes: sentences about cells that had to be stopped.
+        notes: sentences about cells that failed, or had to be stopped.
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class Session:
         assignment: Assignment,
         cells: Sequence[NotebookNode],
         limits: Limits,
-        notebook: Sequence[NotebookNode],
+        submission: Submission,
         gpu: Gpu | None = None,
+        moments: Mapping[str, int] | None = None,
     ) -> None:
         self._start, self._assignment, self._limits, self._gpu = start, assignment, limits, gpu
         self._cells = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
-        self._notebook = [cell for cell in notebook if cell.cell_type == "code"]
+        self._notebook = [cell for cell in submission.nb.cells if cell.cell_type == "code"]
+        self._files, self._moments = submission.files, moments or {}
         self._deadline = time.monotonic() + limits.submission_seconds
         self._kernel: Kernel | None = None
         self._replaced = False
@@ -86,6 +91,8 @@ class Session:
         while True:
             self._seconds(1)
             self._kernel = Kernel(self._start, self._assignment.operations, self._limits, self._gpu)
+            if self._files:
+                self._kernel.put_beside(self._files, self._seconds(self._limits.call_seconds))
             broken = self._run_cells(self._kernel)
             if broken is None:
                 return self._kernel
@@ -96,14 +103,17 @@ class Session:
 
     def _run_cells(self, kernel: "Kernel") -> tuple[NotebookNode, SubmissionError] | None:
         """None, or the (cell, SubmissionError) at which the worker was lost."""
-        for cell in self._cells:
+        for number, cell in enumerate(self._cells):
             try:
+                for moment in [name for name, before in self._moments.items() if before == number]:
+                    kernel.keep(moment, self._assignment.defines, self._seconds(self._limits.call_seconds))
                 outputs = kernel.execute(cell.source, self._seconds(self._limits.cell_seconds))
             except SubmissionError as error:
                 return cell, error
             if id(cell) not in self._ran:
                 self._ran.add(id(cell))
                 cell.outputs = outputs
+                self.notes += failures(cell, self._number(cell))
         return None
 
     def run_more(self, cells: Sequence[NotebookNode]) -> None:
@@ -167,8 +177,11 @@ class Session:
 
     def _ended(self, cell: NotebookNode, error: SubmissionError) -> str:
         what = {TimedOut: "did not end in time", WorkerDied: "ended Python itself"}.get(type(error), "broke the kernel")
-        number = next(number for number, other in enumerate(self._notebook, start=1) if other is cell)
-        return f"Code cell {number} of the notebook {what}; the cells after it were not run."
+        return f"Code cell {self._number(cell)} of the notebook {what}; the cells after it were not run."
+
+    def _number(self, cell: NotebookNode) -> int:
+        """As a person counts the code cells."""
+        return next(number for number, other in enumerate(self._notebook, start=1) if other is cell)
 
 
 class Kernel:
@@ -231,6 +244,18 @@ class Kernel:
 
     def call(self, header: Header, tensors: Tensors, seconds: float, name: str) -> tuple[Header, Tensors]:
         return self._worker.call(header, tensors, seconds, name)
+
+    def keep(self, moment: str, names: Sequence[str], seconds: float) -> None:
+        """Keeps what the notebook's names stand for now, under the name of that moment."""
+        self.call({"keep": moment, "names": list(names)}, {}, seconds, "a cell")
+
+    def put_beside(self, files: Mapping[str, bytes], seconds: float) -> None:
+        """Puts files into the notebook's folder."""
+        data = {
+            str(n): torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
+            for n, data in enumerate(files.values())
+        }
+        self.call({"files": list(files)}, data, seconds, "the files handed in beside the notebook")
 
     def unasked(self) -> bool:
         """Whether something came that nobody asked for."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import importlib.util
 import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ class Settings:
         policies: what is accepted of what may be argued about, {name: bool}; see the assignment's `policies`.
         device: where the device parts of the checks run: "auto", "cpu" or "cuda"; see `sandbox/outside/gpu.py`.
         execute: which cells are run, "needed" or "all".
+        packages: what students may import beyond the lesson's own packages, and what must therefore be there.
     """
 
     sandbox: str = "bubblewrap"
@@ -41,6 +43,7 @@ class Settings:
     policies: Mapping[str, bool] = dataclasses.field(default_factory=dict)
     device: str = "auto"
     execute: str = Execute.NEEDED
+    packages: tuple[str, ...] = ()
 
     def check(self, assignment: Assignment) -> None:
         """CourseError for what does not exist or does not fit the assignment, with what would."""
@@ -54,6 +57,12 @@ class Settings:
         for name, accepted in self.policies.items():
             if not isinstance(accepted, bool):
                 raise CourseError(f"c.GradeOutside.policies[{name!r}] is {accepted!r}; it must be True or False.")
+        missing = absent(self.packages)
+        if missing:
+            raise CourseError(
+                f"c.GradeOutside.packages names {', '.join(missing)}, which cannot be imported here: install what is missing "
+                "where notebooks are marked, or take it out."
+            )
         if self.points:
             self._check_points(assignment)
 
@@ -65,6 +74,11 @@ class Settings:
             if isinstance(points, bool) or not isinstance(points, int | float) or not 0 <= points < float("inf"):
                 raise CourseError(f"c.GradeOutside.points[{name!r}] is {points!r}; it must be a number of points, 0 or more.")
         points_add_up(criteria(assignment, self.points), assignment)
+
+
+def absent(packages: Iterable[str]) -> list[str]:
+    """Those that cannot be imported here."""
+    return [name for name in packages if not name.isidentifier() or importlib.util.find_spec(name) is None]
 
 
 def points_add_up(criteria: "Iterable[Criterion]", assignment: Assignment) -> None:

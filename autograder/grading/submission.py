@@ -6,13 +6,15 @@ Everything that marks (nbgrader's command, the command line, a class) calls `gra
 """
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from nbformat import NotebookNode
 
 from autograder.assignment import Assignment
 from autograder.errors import Ungradable
 from autograder.grading import feedback
-from autograder.grading.cells import code, to_run
+from autograder.grading.cells import Moments, code, to_run
 from autograder.grading.judge import judge
 from autograder.grading.notebook import Submission, grade_id_of
 from autograder.grading.session import Session
@@ -22,7 +24,11 @@ from autograder.sandbox.outside import backends, gpu
 
 
 def grade(
-    handed_in: bytes | Submission, assignment: Assignment, settings: Settings | None = None, evidence: bool = False
+    handed_in: bytes | Submission,
+    assignment: Assignment,
+    settings: Settings | None = None,
+    evidence: bool = False,
+    files: Mapping[str, bytes] | None = None,
 ) -> Graded:
     """Marks one submission.
 
@@ -30,6 +36,7 @@ def grade(
         handed_in: the submitted file's bytes, or what was read from them.
         settings: the course's; they are checked first.
         evidence: whether the verdict says what was called and what was seen.
+        files: what was handed in beside the bytes: path from the notebook's folder → bytes.
 
     Returns:
         `Graded`. A submission's own failures are part of it.
@@ -40,7 +47,7 @@ def grade(
     started, settings = time.monotonic(), settings or Settings()
     settings.check(assignment)
     try:
-        submission = handed_in if isinstance(handed_in, Submission) else Submission.read(handed_in, assignment.master)
+        submission = handed_in if isinstance(handed_in, Submission) else Submission.read(handed_in, assignment.master, files)
     except Ungradable as error:
         return Graded(Verdict(Status.UNGRADABLE, message=str(error), seconds=time.monotonic() - started), None)
     checks, notes = judged(submission, assignment, settings, evidence)
@@ -53,17 +60,29 @@ def grade(
 def judged(
     submission: Submission, assignment: Assignment, settings: Settings, evidence: bool
 ) -> tuple[tuple[CheckResult, ...], tuple[str, ...]]:
-    """(results, notes): runs the cells that the marks depend on, calls the student's functions, judges what comes back."""
+    """(results, notes): runs the cells that the marks depend on, calls the student's functions, judges what comes back.
+
+    Each check asks for the definitions that were in force at its test cell, as in stock nbgrader. Where there was no answer
+    yet, the notebook's end counts.
+    """
     cells, rest = to_run(submission.nb, assignment)
+    moments = Moments.of(submission.nb, cells, assignment)
     with (
         gpu.lease(settings.device) as leased,
-        Session(backends.get(settings.sandbox), assignment, cells, settings.limits, submission.nb.cells, leased) as session,
+        Session(
+            backends.get(settings.sandbox), assignment, cells, settings.limits, submission, leased, moments.after
+        ) as session,
     ):
         student = assignment.student(session.call, cuda=leased is not None, policies=settings.policies)
-        checks = judge(assignment, student, code(cells), points=settings.points, evidence=evidence)
+        about: dict[str, Any] = {"points": settings.points, "evidence": evidence}
+        checks = judge(assignment, student, code(cells), **about)
+        late = [cell for cell in moments.with_more_below if all(c.unanswered for c in checks if c.cell == cell)]
+        for cell in late:
+            again = {check.id: check for check in judge(assignment, student, code(cells), [cell], at="", **about)}
+            checks = tuple(again.get(check.id, check) for check in checks)
         if settings.execute == Execute.ALL:
             session.run_more(rest)
-    return checks, (*session.notes, *student.notes)
+    return checks, (*session.notes, *moments.notes(late), *student.notes)
 
 
 def outputs(nb: NotebookNode, verdict: Verdict, assignment: Assignment, settings: Settings) -> dict[str, list[NotebookNode]]:

@@ -50,6 +50,7 @@ class CheckResult:
         misconception: name of the known mistake that the numbers show, or None.
         device: where it failed, if the device was the reason.
         evidence: `Evidence`, or None unless asked for.
+        unanswered: whether there is no answer: nothing of that name, or the stub as it was handed out.
     """
 
     criterion: Criterion
@@ -59,6 +60,7 @@ class CheckResult:
     misconception: str | None = None
     device: str | None = None
     evidence: Evidence | None = None
+    unanswered: bool = False
 
     @property
     def id(self) -> str:

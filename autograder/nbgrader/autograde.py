@@ -52,6 +52,7 @@ class Found:
         assignment: the course's.
         settings: the course's.
         raw: the bytes that were handed in.
+        files: those beside them.
         submission: what was read from them; None when there is nothing to mark.
         ungradable: why, else "".
     """
@@ -60,6 +61,7 @@ class Found:
     assignment: Assignment
     settings: Settings
     raw: bytes
+    files: dict[str, bytes]
     submission: Submission | None = None
     ungradable: str = ""
 
@@ -152,11 +154,13 @@ class SubmissionExporter(NotebookExporter):
         return converted
 
     def _read(self, path: pathlib.Path, handed_in: HandedIn, assignment: Assignment) -> tuple[NotebookNode, Found]:
-        found = Found(pathlib.Path(self.parent.coursedir.root), assignment, self._settings, path.read_bytes())
+        coursedir = self.parent.coursedir
+        files = submitted.files_beside(coursedir, assignment, path)
+        found = Found(pathlib.Path(coursedir.root), assignment, self._settings, path.read_bytes(), files)
         try:
             if handed_in.problem:
                 raise Ungradable(handed_in.problem)
-            found.submission = Submission.read(found.raw, assignment.master)
+            found.submission = Submission.read(found.raw, assignment.master, files)
         except Ungradable as error:
             found.ungradable = str(error)
             return placeholder(assignment, str(error)), found
@@ -219,7 +223,7 @@ class GradeOutside(configuration.Traits, Execute):
 
     def _graded(self, assignment: Assignment, found: Found) -> tuple[str, Graded]:
         """(name of the result, the result), from those that are kept where it is there."""
-        store, key = Results(found.root / self.results), results.key(found.raw, assignment, found.settings)
+        store, key = Results(found.root / self.results), results.key(found.raw, assignment, found.settings, found.files)
         packed = store.get(key)
         if packed is None:
             from autograder.grading.submission import grade  # torch takes a second, and what is kept needs none
@@ -282,7 +286,10 @@ def add_marking_schemes(nb: NotebookNode, assignment: Assignment) -> None:
 
 
 class SaveGrades(SaveAutoGrades):
-    """nbgrader's, but a submission that could not be marked waits for a person instead of being scored."""
+    """nbgrader's, but what could not be marked waits for a person instead of being scored.
+
+    So does an empty box next to which the student wrote something: nbgrader would give it 0, and nobody would look.
+    """
 
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
         nb, resources = super().preprocess(nb, resources)
@@ -295,7 +302,10 @@ class SaveGrades(SaveAutoGrades):
     def preprocess_cell(self, cell: NotebookNode, resources: Resources, cell_index: int) -> tuple[NotebookNode, Resources]:
         cell, resources = super().preprocess_cell(cell, resources, cell_index)
         data, found = cell.metadata.get("nbgrader", {}), resources.get("autograder")
-        if data.get("grade") and isinstance(found, Found) and found.ungradable:
+        if not (data.get("grade") and isinstance(found, Found)):
+            return cell, resources
+        elsewhere = found.submission is not None and data["grade_id"] in found.submission.beside_boxes
+        if found.ungradable or elsewhere:
             grade = self.gradebook.find_grade(data["grade_id"], self.notebook_id, self.assignment_id, self.student_id)
             grade.auto_score, grade.needs_manual_grade = None, True
             self.gradebook.db.commit()

@@ -5,7 +5,7 @@ import pathlib
 import traceback
 from typing import Any
 
-from traitlets import Dict, TraitError, Unicode
+from traitlets import Dict, List, TraitError, Unicode
 from traitlets.config import Config, Configurable, PyFileConfigLoader
 
 from autograder.assignment import Assignment
@@ -26,6 +26,9 @@ class Traits(Configurable):
     execute = Unicode(str(Execute.NEEDED), help="Which cells are run: those that the marks need, or all.").tag(config=True)
     points = Dict(help="Points of single criteria, {'cell.criterion': 1.5}; the sums must stay.").tag(config=True)
     policies = Dict(help="What is accepted of what may be argued about, {'policy': True}.").tag(config=True)
+    packages = List(Unicode(), help="Packages beyond the lesson's that students may import, as they import them.").tag(
+        config=True
+    )
     results = Unicode(
         ".autograder/results", help="Folder, in the course's, for what was marked; unchanged, it is not marked again."
     ).tag(config=True)
@@ -95,7 +98,13 @@ def settings(config: Config, assignment: Assignment | None = None, **instead: An
     except TraitError as error:
         raise CourseError(f"{CONFIG}, c.GradeOutside: {error}") from error
     found = Settings(
-        marking.sandbox, limits(marking.limits), dict(marking.points), dict(marking.policies), marking.device, marking.execute
+        marking.sandbox,
+        limits(marking.limits),
+        dict(marking.points),
+        dict(marking.policies),
+        marking.device,
+        marking.execute,
+        tuple(marking.packages),
     )
     found = dataclasses.replace(found, **{name: value for name, value in instead.items() if value is not None})
     if assignment is not None:

@@ -34,6 +34,7 @@ IGNORED = {".ipynb_checkpoints", "__MACOSX", "__pycache__"}
 NOTEBOOK = re.compile(r".+\.ipynb(\.(txt|json))?", re.IGNORECASE)
 MAX_ENTRIES = 2000  # files and folders of one student that are looked at
 MAX_BESIDE = 100 * 1024**2  # bytes of all files beside a notebook that are kept
+MAX_FILES, MAX_FILE_BYTES = 100, 16 * 1024**2  # of those that code may use, altogether
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,6 +263,27 @@ def time_of(*folders: pathlib.Path) -> tuple[str | None, str]:
             return None, f"{TIMESTAMP} says “{shown}”, which is no date and time, so it was taken to be in time."
         return text, ""
     return None, ""
+
+
+def files_beside(coursedir: CourseDirectory, assignment: Assignment, path: pathlib.Path | None) -> dict[str, bytes]:
+    """What code finds beside a notebook: what was handed in with it, and what the course gives out. Path from there → bytes.
+
+    No links, nothing hidden, and no more than `MAX_FILES` files with `MAX_FILE_BYTES` bytes altogether, in the order of names.
+    """
+    given = pathlib.Path(coursedir.format_path(coursedir.source_directory, ".", assignment.assignment_id)) / "any"
+    found: dict[str, bytes] = {}
+    for notebook in filter(None, [path, given]):
+        for other in beside(notebook) if notebook.parent.is_dir() else []:
+            name = other.relative_to(notebook.parent).as_posix()
+            with contextlib.suppress(OSError), opened(other) as file:
+                if name.isprintable():
+                    found[name] = file.read(MAX_FILE_BYTES + 1)
+    left, kept = MAX_FILE_BYTES, {}
+    for name, data in sorted(found.items())[:MAX_FILES]:
+        left -= len(data)
+        if left >= 0:
+            kept[name] = data
+    return kept
 
 
 def stage(coursedir: CourseDirectory, assignment: Assignment, handed_in: HandedIn) -> pathlib.Path:

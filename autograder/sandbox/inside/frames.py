@@ -80,5 +80,10 @@ def decode(head: bytes, body: bytes) -> tuple[dict[str, Any], dict[str, torch.Te
 
 def receive(read: Callable[[int], bytes]) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """One frame from `read(n)`, which returns exactly n bytes or raises."""
+    return decode(*receive_parts(read))
+
+
+def receive_parts(read: Callable[[int], bytes]) -> tuple[bytes, bytes]:
+    """The two parts of one frame, for `decode`."""
     head, body = sizes(read(PREFIX.size))
-    return decode(read(head), read(body) if body else b"")
+    return read(head), read(body) if body else b""

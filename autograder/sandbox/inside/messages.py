@@ -45,6 +45,7 @@ class Call:
         same_instance: whether the instance of the call before is used again, if there is one.
         tail: whether the next two numbers of each generator are asked for.
         options: what else the operation wants, JSON values.
+        at: the moment as of which the notebook's names count (moments.py); "" for its end.
     """
 
     operation: str
@@ -59,6 +60,7 @@ class Call:
     same_instance: bool = False
     tail: bool = False
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    at: str = ""
 
     @property
     def cases(self) -> int:
@@ -138,7 +140,7 @@ class Reply:
         changed: inputs that the call changed in place.
         seed_kept: False when the call seeded a generator.
         backward: inputs that a backward pass of the call's own reached.
-        fixed_device: whether the call failed without a GPU and worked with every "cuda" read as "cpu".
+        fixed_device: whether the call failed without a GPU and worked with every device read as "cpu".
         switches: torch's global switches that were found changed, and put back, before the call.
         failure: `Failure`, where an exception ended it.
     """

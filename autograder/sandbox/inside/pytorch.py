@@ -4,8 +4,8 @@ An assignment says which functions there are: a module of its own, `operations.p
 that any of them needs is here: seeds, silence, repeated calls and several cases, gradients, what was changed in place, torch's
 global switches, devices. A call (messages.py) may run
 
-    on "cpu"       where code that asks for a GPU fails, and is run once more with every "cuda" read as "cpu": a fixed device
-                   is one mistake and must not hide the others
+    on "cpu"       where code that asks for a GPU fails, and is run once more with every other device read as "cpu": a fixed
+                   device is one mistake and must not hide the others
     on "cuda"      where the worker has a GPU
     on "pretend"   on fake CUDA tensors, which have a device and a shape but no numbers: a tensor that was left on the CPU is
                    found without a GPU
@@ -18,7 +18,9 @@ import functools
 import importlib.util
 import linecache
 import random
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Protocol
@@ -43,12 +45,26 @@ _set_grad, _get_grad = torch.set_grad_enabled, torch.is_grad_enabled
 _set_threads, _get_threads = torch.set_num_threads, torch.get_num_threads
 _set_device, _get_device = torch.set_default_device, torch.get_default_device
 _grad, _stack, _equal = torch.autograd.grad, torch.stack, torch.equal
-_isinstance, _type, _str, _len, _list, _range, _zip = isinstance, type, str, len, list, range, zip
-_getline = linecache.getline
+_isinstance, _type, _str, _len, _list, _range, _sorted, _zip = isinstance, type, str, len, list, range, sorted, zip
+_quiet_warnings, _simplefilter = warnings.catch_warnings, warnings.simplefilter
+_warnings = warnings
+_inference = torch.inference_mode(False)
+_getline, _search = linecache.getline, re.search
 THREADS, GPU = torch.get_num_threads(), torch.cuda.is_available()
 
 Namespace = Mapping[str, Any]
-Answer = Callable[[Header, Tensors, Namespace], tuple[Header, Tensors]]
+
+
+class Answer(Protocol):
+    """What answers the messages of the channel."""
+
+    def prepare(self) -> None:
+        """Called before a message is decoded: tensors are made of it."""
+
+    def __call__(self, header: Header, tensors: Tensors, namespace: Namespace, /) -> tuple[Header, Tensors]:
+        """(header, tensors) of the reply."""
+
+
 _kept: list[Any] = []  # what the last call was made on
 
 
@@ -121,16 +137,50 @@ class Inputs:
 
 
 def answer_of(path: str) -> Answer:
-    """What answers calls with the operations in a file; or the file's own `answer`, if it has one (probe.py)."""
+    """What answers calls with the operations in a file; or the file's own `ANSWER`, if it has one (probe.py)."""
     spec = importlib.util.spec_from_file_location("operations", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    if hasattr(module, "answer"):
-        return module.answer  # type: ignore[no-any-return]
+    if hasattr(module, "ANSWER"):
+        return module.ANSWER  # type: ignore[no-any-return]
     rehearse(module)
-    return functools.partial(answer, module.OPERATIONS)
+    return Answers(module.OPERATIONS)
+
+
+def without_compiler() -> None:
+    """Reads `torch.compile` as the plain function: its first call takes longer than a whole submission may."""
+    torch.compile = uncompiled
+
+
+def uncompiled(model: Any = None, **options: Any) -> Any:
+    """In place of `torch.compile`, as a function and as a decorator."""
+    return model if model is not None else _same
+
+
+def _same(function: Any) -> Any:
+    return function
+
+
+class Answers:
+    """Answers calls of an assignment's operations.
+
+    Args:
+        operations: the assignment's, by name.
+    """
+
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
+        self._operations = operations
+        self._switches: set[str] = set()  # changed since the last call
+
+    def prepare(self) -> None:
+        self._switches |= reset_switches()
+
+    def __call__(self, header: Header, tensors: Tensors, namespace: Namespace, /) -> tuple[Header, Tensors]:
+        header, tensors = answer(self._operations, header, tensors, namespace)
+        switches, self._switches = _sorted(self._switches), set()
+        return header | {"switches": switches}, tensors
 
 
 def answer(
@@ -138,7 +188,6 @@ def answer(
 ) -> tuple[Header, Tensors]:
     """A reply's (header, tensors) for a call's; whatever the student's code raises becomes part of it."""
     call = Call.read(header, tensors)
-    switches = reset_switches()
     how = try_gpu if call.operation == TRY_GPU else functools.partial(perform, operations[call.operation])
     with silence():
         try:
@@ -147,8 +196,7 @@ def answer(
             reply = Reply(failure=describe_error(error))
             if call.device == CPU and reply.failure is not None and reply.failure.device:
                 reply = on_the_cpu_after_all(how, call, namespace, reply)
-    header, tensors = reply.write()
-    return header | {"switches": switches}, tensors
+    return reply.write()
 
 
 def try_gpu(call: Call, namespace: Namespace) -> Reply:
@@ -229,19 +277,35 @@ def replaced_in(reply: Reply, **changes: Any) -> Reply:
 # --- around a call ---------------------------------------------------------------------------------------------------
 
 
-def reset_switches() -> list[str]:
+# torch's global switches: name → (what it is now, what it is in a fresh Python, what puts it back)
+SWITCHES: Mapping[str, tuple[Callable[[], Any], Any, Callable[[Any], Any]]] = {
+    "default_device": (_get_device, torch.device("cpu"), lambda _: _set_device(None)),
+    "default_dtype": (_get_dtype, torch.float32, _set_dtype),
+    "grad_mode": (_get_grad, True, _set_grad),
+    "inference_mode": (torch.is_inference_mode_enabled, False, lambda _: _inference.__enter__()),
+    "threads": (_get_threads, THREADS, _set_threads),
+    "autocast": (
+        functools.partial(torch.is_autocast_enabled, "cpu"),
+        False,
+        functools.partial(torch.set_autocast_enabled, "cpu"),
+    ),
+    "determinism": (torch.are_deterministic_algorithms_enabled, False, torch.use_deterministic_algorithms),
+    "matmul_precision": (torch.get_float32_matmul_precision, "highest", torch.set_float32_matmul_precision),
+    "anomaly_mode": (torch.is_anomaly_enabled, False, torch.autograd.set_detect_anomaly),
+}
+
+
+def reset_switches() -> set[str]:
     """Puts torch's global switches back; the names of those that the submission had changed."""
-    found: dict[str, tuple[Any, Any, Callable[[Any], Any]]] = {
-        "default_dtype": (_get_dtype(), torch.float32, _set_dtype),
-        "grad_mode": (_get_grad(), True, _set_grad),
-        "threads": (_get_threads(), THREADS, _set_threads),
-        "default_device": (_get_device(), torch.device("cpu"), _set_device),
-    }
-    changed = []
-    for name, (value, normal, restore) in found.items():
-        if value != normal:
+    changed = set()
+    for name, (value, normal, restore) in SWITCHES.items():
+        try:
+            same = value() == normal
+        except Exception:  # the default device is not there
+            same = False
+        if not same:
             restore(normal)
-            changed.append(name)
+            changed.add(name)
     return changed
 
 
@@ -262,11 +326,13 @@ class Silence:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """What the student's functions print during a call is nobody's business and costs nothing."""
+    """What the student's functions print during a call, or warn of, is nobody's business and costs nothing."""
     before = sys.stdout, sys.stderr
     sys.stdout = sys.stderr = Silence()
     try:
-        yield
+        with _quiet_warnings(module=_warnings):
+            _simplefilter("ignore")  # a notebook may have made errors of them
+            yield
     finally:
         sys.stdout, sys.stderr = before
 
@@ -319,13 +385,13 @@ def gradients(result: torch.Tensor, leaves: Mapping[str, torch.Tensor], weights:
     return {f"gradient.{name}": _detach(g).cpu().contiguous() for name, g in _zip(leaves, found, strict=True) if g is not None}
 
 
-# --- every "cuda" read as "cpu" --------------------------------------------------------------------------------------
+# --- every device read as "cpu" --------------------------------------------------------------------------------------
 
 
 def on_the_cpu_after_all(how: Callable[[Call, Namespace], Reply], call: Call, namespace: Namespace, first: Reply) -> Reply:
-    """The call again with every "cuda" read as "cpu"; `first` where that fails, too."""
+    """The call again with every device read as "cpu"; `first` where that fails, too."""
     try:
-        with CudaIsCpu(), legacy_types():
+        with AllIsCpu(), legacy_types():
             return replaced_in(how(call, namespace), fixed_device=True)
     except BaseException:
         return first
@@ -337,26 +403,33 @@ def legacy_types() -> contextlib.AbstractContextManager[None]:
     return replaced(torch.cuda, **{name: getattr(torch, name) for name in names})
 
 
-class CudaIsCpu(TorchFunctionMode):
-    """Reads "cuda" as "cpu" in every torch call."""
+ELSEWHERE = frozenset({"cuda", "hpu", "mps", "mtia", "vulkan", "xla", "xpu"})
+SPEAKS_OF_DEVICES = r"cuda|same device|different devices|nvidia|accelerator|\b(?:hpu|mps|mtia|vulkan|xla|xpu)\b"
+
+
+class AllIsCpu(TorchFunctionMode):
+    """Reads "cuda", and the names of other devices, as "cpu" in every torch call."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function is torch.Tensor.cuda:
+        if function in MOVES:
             return args[0]
         kwargs = {name: self.read(value) for name, value in (kwargs or {}).items()}
         if _type(kwargs.get("device")) is int:
             kwargs["device"] = "cpu"
-        if function is torch.Tensor.to and _type(args[1]) is int:
+        if function is torch.Tensor.to and _len(args) > 1 and _type(args[1]) is int:
             args = (args[0], "cpu", *args[2:])
         return function(*map(self.read, args), **kwargs)
 
     @staticmethod
     def read(value: Any) -> Any:
-        if _isinstance(value, torch.device) and value.type == "cuda":
+        if _isinstance(value, torch.device) and value.type in ELSEWHERE:
             return torch.device("cpu")
-        if _isinstance(value, str) and value.split(":")[0] == "cuda":
+        if _isinstance(value, str) and value.split(":")[0] in ELSEWHERE:
             return "cpu"
         return value
+
+
+MOVES = frozenset(getattr(torch.Tensor, name) for name in ELSEWHERE if hasattr(torch.Tensor, name))
 
 
 # --- pretended CUDA --------------------------------------------------------------------------------------------------
@@ -485,11 +558,10 @@ def describe_error(error: BaseException) -> Failure:
     kind = _type(error)
     if kind is NotDefined:
         return Failure("NameError", ours=True, text=text)
-    lowered = text.lower()
     return Failure(
         _str(kind.__name__)[:60],
         ours=kind.__module__ in ("builtins", "torch") or kind.__module__.startswith("torch."),
         text=text,
         line=line[:300] if line else "",
-        device=any(word in lowered for word in ("cuda", "same device", "different devices", "nvidia", "accelerator")),
+        device=_search(SPEAKS_OF_DEVICES, text.lower()) is not None,
     )

@@ -21,16 +21,20 @@ Imports stand where they are needed: torch must not start threads before the lim
 import asyncio
 import importlib
 import os
+import pathlib
 import resource
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
+
+from .moments import Moments
 
 if TYPE_CHECKING:
     from ipykernel.kernelapp import IPKernelApp
 
     from .messages import Header, Tensors
-    from .pytorch import Answer, Namespace
+    from .pytorch import Answer
 
 CHANNEL = 3
 
@@ -47,7 +51,9 @@ def main(operations: str) -> None:
     confine(config)
     from . import pytorch
 
-    start_kernel(config, Door(channel, pytorch.answer_of(operations)), application())
+    door = Door(channel, pytorch.answer_of(operations))
+    pytorch.without_compiler()
+    start_kernel(config, door, application())
 
 
 def read_config(channel: socket.socket) -> dict[str, Any]:
@@ -99,7 +105,6 @@ PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 def seal() -> None:
     """No program that this process runs gains privileges, and it ends when the grader does."""
     import ctypes
-    import signal
 
     prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux alone has it
     if prctl is not None:
@@ -114,6 +119,7 @@ class Door:
         from . import frames
 
         self.channel, self.frames, self.answer = channel, frames, answer
+        self.moments = Moments()
 
     def read(self, n: int) -> bytes:
         data = bytearray()
@@ -127,16 +133,60 @@ class Door:
     def send(self, header: "Header", tensors: "Tensors | None" = None) -> None:
         self.channel.sendall(self.frames.encode(header, tensors))
 
-    def serve(self, namespace: "Namespace") -> None:
-        """One call: read, run the student's function, reply."""
-        header, tensors = self.frames.receive(self.read)
-        id = header.pop("id", None)
-        reply, returned = self.answer(header, tensors, namespace)
+    def serve(self, namespace: dict[str, Any]) -> None:
+        """One message: read, do what it asks, reply.
+
+        The notebook may have left Python in any state: whatever is raised, a reply goes out.
+        """
+        parts, id = self.frames.receive_parts(self.read), None
         try:
+            reset()
+            self.answer.prepare()
+            header, tensors = self.frames.decode(*parts)
+            id = header.pop("id", None)
+            reply, returned = self.respond(header, tensors, namespace)
             frame = self.frames.encode({**reply, "id": id}, returned)
-        except Exception as error:  # what the student's function returned does not fit into a frame
+        except BaseException as error:  # what the student's function returned may not fit into a frame
             frame = self.frames.encode({"id": id, "unsendable": type(error).__name__})
         self.channel.sendall(frame)
+
+    def respond(self, header: "Header", tensors: "Tensors", namespace: dict[str, Any]) -> "tuple[Header, Tensors]":
+        if "keep" in header:
+            self.moments.keep(header["keep"], namespace, header["names"])
+            return {}, {}
+        if "files" in header:
+            for number, name in enumerate(header["files"]):
+                put_beside(name, tensors[str(number)].numpy().tobytes())
+            return {}, {}
+        self.moments.go(header.get("at", ""), namespace)
+        return self.answer(header, tensors, namespace)
+
+
+def put_beside(name: str, data: bytes) -> None:
+    """A file that was handed in with the notebook, in its folder, for reading."""
+    path = pathlib.Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(0o444)
+
+
+# Bound early: student code may replace what names stand for.
+_settrace, _setprofile, _set_recursion, _get_recursion = (
+    sys.settrace,
+    sys.setprofile,
+    sys.setrecursionlimit,
+    sys.getrecursionlimit,
+)
+_alarm, RECURSION = signal.alarm, sys.getrecursionlimit()
+
+
+def reset() -> None:
+    """Puts back what a notebook may have done to the interpreter, and be right all the same."""
+    _settrace(None)
+    _setprofile(None)
+    _alarm(0)
+    if _get_recursion() < RECURSION:
+        _set_recursion(RECURSION)
 
 
 def application() -> "IPKernelApp":
@@ -149,6 +199,8 @@ def application() -> "IPKernelApp":
     from traitlets import Type
     from traitlets.config import Config
 
+    from .pytorch import Silence
+
     importlib.import_module("ipykernel.debugger")
     del sys.modules["debugpy"]
 
@@ -156,6 +208,14 @@ def application() -> "IPKernelApp":
         """IPython's shell. The kernel has each cell translated to Python twice, most of the time that a short cell takes."""
 
         translated: tuple[str | None, str] = (None, "")
+
+        async def run_code(self, code_obj: Any, result: Any = None, *, async_: bool = False) -> bool:
+            """IPython's. A statement that fails does not end its cell: those after it run, each of them once."""
+            failed: bool = await super().run_code(code_obj, result, async_=async_)
+            if sys.stdout is None or sys.stderr is None:  # the kernel flushes them
+                sys.stdout, sys.stderr = sys.stdout or Silence(), sys.stderr or Silence()
+            error = getattr(result, "error_in_exec", None)
+            return failed and (error is None or isinstance(error, (KeyboardInterrupt, SystemExit)))
 
         def transform_cell(self, raw_cell: str) -> str:
             if self.translated[0] != raw_cell:
@@ -205,8 +265,10 @@ def application() -> "IPKernelApp":
             self.prepared = True
 
         def init_path(self) -> None:
+            """The notebook's folder comes last: a file in it hides no library."""
             if not self.prepared:
                 super().init_path()
+                sys.path[:] = [*(place for place in sys.path if place), ""]
 
         def init_extensions(self) -> None:
             if not self.prepared:

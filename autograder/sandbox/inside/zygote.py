@@ -71,6 +71,7 @@ def main(operations: str) -> None:
     from . import pytorch
 
     answer = pytorch.answer_of(operations)
+    pytorch.without_compiler()
     app = worker.application()
     import_what_a_kernel_needs()
     app.prepare()

@@ -1,0 +1,75 @@
+"""What is said of cells in which something failed: which line, and why, as far as the grader can tell.
+
+An exception's own words are the student's to write, so of them only what Python itself says is repeated.
+"""
+
+import ast
+import platform
+import re
+
+from nbformat import NotebookNode
+
+MAX_NOTES = 3  # of one cell; what fails after a line that failed is its consequence, mostly
+LINE = re.compile(r"^(?:Cell|Input) In ?\[\d+\](?:, line|:?) ?(\d+)", re.MULTILINE)
+FILE_LINE = re.compile(r"^\s*(?:Cell|File) .*?[,:] ?(?:line )?(\d+)", re.MULTILINE)
+SYNTAX = {"SyntaxError", "IndentationError", "TabError"}
+MODULE = re.compile(r"No module named '([\w.]{1,60})'")
+NAME = re.compile(r"name '(\w{1,60})' is not defined")
+
+
+def failures(cell: NotebookNode, number: int) -> list[str]:
+    """A sentence for each line of a cell that failed when it was run, the first few.
+
+    Args:
+        cell: with the outputs of its run.
+        number: of the code cell, as a person counts.
+    """
+    errors = [output for output in cell.outputs if output.output_type == "error"]
+    found = []
+    for error in errors:
+        text = "\n".join(error.traceback)
+        if error.ename in SYNTAX:
+            found.append(not_python(cell.source, number))
+            continue
+        if error.ename == "KeyboardInterrupt":
+            continue
+        match = LINE.search(text)
+        line = source_line(cell.source, int(match[1])) if match else ""
+        shown = f"the line `{line}`" if line else "a line"
+        found.append(f"In code cell {number} {shown} failed{because(error)}; the rest of the cell was run.")
+    more = len(found) - MAX_NOTES
+    return [*found[:MAX_NOTES], *([f"In code cell {number} {more} more lines failed."] if more > 0 else [])]
+
+
+def source_line(source: str, number: int) -> str:
+    """A line of the source, as it may be quoted; "" where there is none."""
+    lines = source.splitlines()
+    line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
+    return line if line.isprintable() and len(line) <= 120 else ""
+
+
+def because(error: NotebookNode) -> str:
+    """Why, in Python's words where they are known."""
+    if match := MODULE.search(error.evalue):
+        name = match[1].partition(".")[0]
+        return f": there is no module `{name}` where notebooks are marked; hand in a file of your own beside the notebook"
+    if match := NAME.search(error.evalue):
+        return f": the name `{match[1]}` is not defined"
+    return f" (`{error.ename}`)" if re.fullmatch(r"[A-Za-z_]{1,60}", error.ename) else ""
+
+
+def not_python(source: str, number: int) -> str:
+    """Why a cell could not be run at all."""
+    version = ".".join(platform.python_version_tuple()[:2])
+    where = ""
+    try:
+        ast.parse(source)
+    except SyntaxError as error:
+        line = source_line(source, error.lineno or 0)
+        where = f" at `{line}`" if line else ""
+    except (ValueError, RecursionError, MemoryError):
+        pass
+    return (
+        f"Code cell {number} could not be run: it is not Python as version {version} reads it{where}. If the cell works for "
+        f"you, your Python is newer than the one that marks, which is {version}."
+    )
