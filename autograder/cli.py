@@ -85,7 +85,7 @@ def in_course(course: pathlib.Path, name: str | None, option: str | None = None,
             f"{course.resolve()} holds no nbgrader_config.py, so it is no course folder; go to one or name it with --course."
         )
     try:
-        return recognition.in_course(configuration.CourseDirectory(course, config), named)
+        return recognition.in_course(configuration.CourseDirectory(course, config), named, DEFAULT)
     except UnknownAssignment as error:
         if only:
             raise typer.BadParameter(str(error)) from error

@@ -57,11 +57,11 @@ class Course:
         self.api = NbGraderAPI(self.coursedir, config=config)
         self._connection = OneConnection()
 
-    def find(self, name: str | None = None) -> Assignment:
-        """The assignment of ours that the course has under a name, or, without a name, the only one that it has.
+    def find(self, name: str) -> Assignment:
+        """The assignment of ours that the course has under that name.
 
         Raises:
-            UnknownAssignment: there is none, or there are several.
+            UnknownAssignment: there is none.
             CourseError: it cannot be marked, or a setting does not fit it.
         """
         found = recognition.in_course(self.coursedir, name)

@@ -174,11 +174,12 @@ def criteria(
     A course sets the points of single criteria, or gives the test cell other points in its master notebook: its criteria then
     keep their shares.
     """
-    found = [criterion_of(item) for item in Checks.of(assignment.checks(cells)).items]
-    worth = {cell: sum(criterion.points for criterion in found if criterion.cell == cell) for cell in assignment.test_cells}
-    for number, criterion in enumerate(found):
-        of = assignment.graded_cells[criterion.cell]["points"]
-        own = assignment.edited is None or any(name.startswith(f"{criterion.cell}.") for name in points or {})
-        share = criterion.points if own else criterion.points * of / worth[criterion.cell]
-        found[number] = dataclasses.replace(criterion, points=float((points or {}).get(criterion.id, share)))
-    return found
+    declared = [criterion_of(item) for item in Checks.of(assignment.checks(cells)).items]
+    own = {} if assignment.edited is None else shares(declared, assignment)
+    return [dataclasses.replace(c, points=float((points or {}).get(c.id, own.get(c.id, c.points)))) for c in declared]
+
+
+def shares(declared: Sequence[Criterion], assignment: Assignment) -> dict[str, float]:
+    """What each criterion is worth under the points that a course's master gives to its test cell."""
+    worth = {cell: sum(c.points for c in declared if c.cell == cell) for cell in {c.cell for c in declared}}
+    return {c.id: c.points * assignment.graded_cells[c.cell]["points"] / worth[c.cell] for c in declared}

@@ -19,7 +19,6 @@ from autograder.assignment import Assignment
 from autograder.errors import CourseError, UnknownAssignment
 from autograder.grading.notebook import defines, grade_id_of
 
-DEFAULT = "vae_swiss_roll"
 OUR_CALL = "autograder.stock"  # in the hidden region of every test cell of ours
 KIND = {"grade": "graded", "solution": "to be answered", "locked": "read-only"}
 
@@ -36,8 +35,11 @@ class CourseDirectory(Protocol):
     def format_path(self, nbgrader_step: str, student_id: str, assignment_id: str) -> str: ...
 
 
-def in_course(coursedir: CourseDirectory, assignment_id: str | None = None) -> Assignment:
+def in_course(coursedir: CourseDirectory, assignment_id: str | None = None, otherwise: str = "") -> Assignment:
     """The assignment of ours that a course has under that name, or, without a name, the only one that it has.
+
+    Args:
+        otherwise: the name that is meant where none is named, and the course's source folder tells nothing.
 
     Raises:
         UnknownAssignment: there is none, or there are several.
@@ -47,7 +49,7 @@ def in_course(coursedir: CourseDirectory, assignment_id: str | None = None) -> A
         own = names(coursedir)
         if len(own) > 1:
             raise UnknownAssignment(f"This course has several assignments: name one of {', '.join(own)}.")
-        assignment_id = own[0] if own else DEFAULT
+        assignment_id = own[0] if own else otherwise
     found = find(coursedir, assignment_id)
     if found is None:
         own = names(coursedir)
