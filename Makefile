@@ -34,11 +34,10 @@ help:
 demo: setup
 	$(BIN)/autograder demo
 
-# One test at a time: those that mark a class use all cores themselves.
-test: setup browser database lint
-	$(BIN)/python -m pytest
-
 # As many at a time as there are cores; a module stays together for what it has made once.
+test: setup browser database lint
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
 check: .venv/ready lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not sandboxed"
 

@@ -84,6 +84,7 @@ def in_course(course: pathlib.Path, name: str | None, option: str | None = None,
         raise CourseError(
             f"{course.resolve()} holds no nbgrader_config.py, so it is no course folder; go to one or name it with --course."
         )
+    configuration.settings(config)
     try:
         return recognition.in_course(configuration.CourseDirectory(course, config), named, DEFAULT)
     except UnknownAssignment as error:

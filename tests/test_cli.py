@@ -3,13 +3,13 @@
 import json
 import os
 import pathlib
-import subprocess
 import sys
 
 import nbformat
 import pytest
 
 from autograder.vae_swiss_roll.samples import sampler
+from tests import commands
 
 pytestmark = pytest.mark.sandboxed
 
@@ -17,10 +17,7 @@ COMMAND = str(pathlib.Path(sys.executable).parent / "autograder")
 
 
 def run(*arguments, cwd=None, **variables):
-    environment = {**os.environ, "COLUMNS": "160", **variables}
-    return subprocess.run(
-        [COMMAND, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=1800
-    )
+    return commands.run("autograder", *arguments, cwd=cwd, env={**os.environ, "COLUMNS": "160", **variables})
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def test_an_assignment_of_ours_is_marked_outside_under_any_name(name, notebook, 
     assert done.returncode == 0, done.stdout + done.stderr
     by_grade = rows(root, name)
     assert {student: row["reparameterize"][0] for student, row in by_grade.items()} == {"ann": 4, "ben": 4}
-    if "[" not in name:  # nbgrader takes the name itself for a pattern
+    if name == "hw3":
         (root / "gradebook.db").unlink()
         for folder in ("autograded", ".autograder"):
             shutil.rmtree(root / folder)

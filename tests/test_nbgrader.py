@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 
 import nbformat
@@ -15,6 +14,7 @@ from traitlets.config import Config
 from autograder.course.fill import cell, fill
 from autograder.nbgrader import configure
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
+from tests import commands
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.sandboxed
@@ -28,14 +28,7 @@ HALF = sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)")
 def nbgrader(course, *arguments, status=0):
     """Runs an nbgrader command in the course folder; its output."""
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["nbgrader", *arguments],
-        cwd=course,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
+    done = commands.run("nbgrader", *arguments, cwd=course, env={**os.environ, "PATH": path})
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
