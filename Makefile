@@ -36,7 +36,8 @@ demo: setup
 
 # As many at a time as there are cores; a module stays together for what it has made once.
 test: setup browser database lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 check: .venv/ready lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not sandboxed"

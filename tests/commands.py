@@ -83,7 +83,7 @@ def serve(requests):
             child = os.fork()
             if child == 0:
                 os.close(descriptors[2])
-                become(json.loads(data), descriptors, lambda: Zygote.adopt(operations, twin))
+                become(json.loads(data), descriptors, functools.partial(Zygote.adopt, operations, twin))
             twin.close()
             _, status = os.waitpid(child, 0)
             os.write(descriptors[2], str(os.waitstatus_to_exitcode(status)).encode())

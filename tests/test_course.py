@@ -3,9 +3,15 @@
 Each test is about a kind of trouble that instructors reported in public about a system that does this job.
 """
 
+import dataclasses
 import json
+import os
 import pathlib
 import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
 
 import nbformat
 import pytest
@@ -15,12 +21,12 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from autograder.course.fill import cell, fill
-from autograder.course.folder import Course
+from autograder.course.folder import Course, known_failure
 from autograder.course.release import make
-from autograder.errors import CourseError, UnknownAssignment
-from autograder.nbgrader import RELEASE, configuration, recognition
+from autograder.errors import CourseError, GradebookLocked, UnknownAssignment
+from autograder.nbgrader import RELEASE, configuration, recognition, submitted
 from autograder.vae_swiss_roll.samples import RIGHT, sampler
-from tests.conftest import ROOT
+from tests.conftest import ORDINARY_USER, ROOT, with_python_open_to_all
 from tests.test_cli import run
 from tests.test_nbgrader import nbgrader
 
@@ -277,3 +283,407 @@ def test_releases_of_other_assignments_are_stock_nbgraders(tmp_path):
 def test_the_steps_of_a_release_are_nbgraders_but_for_the_stubs():
     ours = [name.rpartition(".")[2] for name in RELEASE["GenerateAssignment"]["preprocessors"]]
     assert ours == [step.__name__ for step in GenerateAssignment().preprocessors]
+
+
+# --- everything under submitted/ -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def found(tmp_path, assignment):
+    """`found(make)` → what `look` finds after `make(folder of the student bob)`; the assignment is called hw3."""
+    shutil.copytree(ROOT / "source" / OURS, tmp_path / "source" / "hw3")
+    (tmp_path / "source" / "hw1").mkdir()
+    coursedir = CourseDirectory(root=str(tmp_path), config=Config())
+    ours = dataclasses.replace(assignment, assignment_id="hw3", notebook_id="roll")
+
+    def look(make):
+        bob = tmp_path / "submitted" / "bob"
+        bob.mkdir(parents=True)
+        make(bob)
+        return submitted.look(coursedir, ours)
+
+    return look
+
+
+NOTEBOOK = (ROOT / "notebooks" / OURS / f"{OURS}.ipynb").read_bytes()
+OTHER = nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Another course's.")])).encode()
+
+
+def beside(path, raw=NOTEBOOK, older=True):
+    """A second file next to one that is there already, changed before or after it."""
+    put(path, raw)
+    os.utime(path, (1, 1) if older else None)
+
+
+TAKEN = {
+    "as it should be": (lambda bob: put(bob / "hw3/roll.ipynb", NOTEBOOK), "hw3/roll.ipynb", ""),
+    "numbered": (lambda bob: put(bob / "hw3/roll-1.ipynb", NOTEBOOK), "hw3/roll-1.ipynb", "roll-1.ipynb counts"),
+    "one folder too deep": (lambda bob: put(bob / "hw3/hw3/roll.ipynb", NOTEBOOK), "hw3/hw3/roll.ipynb", "counts"),
+    "one too high": (lambda bob: put(bob / "roll.ipynb", NOTEBOOK), "roll.ipynb", "../roll.ipynb counts"),
+    "folder's case": (lambda bob: put(bob / "HW3/roll.ipynb", NOTEBOOK), "HW3/roll.ipynb", "counts"),
+    "text": (lambda bob: put(bob / "hw3/roll.ipynb.txt", NOTEBOOK), "hw3/roll.ipynb.txt", "counts"),
+    "a folder of that name": (
+        lambda bob: put(bob / "hw3/roll.ipynb/roll.ipynb", NOTEBOOK), "hw3/roll.ipynb/roll.ipynb", "counts",
+    ),
+    "one that is ours": (
+        lambda bob: (put(bob / "hw3/a.ipynb", OTHER), put(bob / "hw3/b.ipynb", NOTEBOOK)), "hw3/b.ipynb", "counts",
+    ),
+    "an older copy": (
+        lambda bob: (put(bob / "hw3/roll.ipynb", NOTEBOOK), beside(bob / "hw3/roll (1).ipynb", NOTEBOOK + b"\n")),
+        "hw3/roll.ipynb", "",
+    ),
+    "a newer copy": (
+        lambda bob: (beside(bob / "hw3/roll.ipynb"), beside(bob / "hw3/roll (1).ipynb", NOTEBOOK + b"\n", older=False)),
+        "hw3/roll.ipynb", "roll (1).ipynb, beside it, is newer",
+    ),
+    "an odd time": (
+        lambda bob: (put(bob / "hw3/roll.ipynb", NOTEBOOK), put(bob / "hw3/timestamp.txt", b"last Tuesday")),
+        "hw3/roll.ipynb", "says “last Tuesday”, which is no date and time",
+    ),
+    "checkpoints": (
+        lambda bob: (
+            put(bob / "hw3/roll.ipynb", NOTEBOOK),
+            beside(bob / "hw3/.ipynb_checkpoints/roll-checkpoint.ipynb", OTHER, older=False),
+        ),
+        "hw3/roll.ipynb", "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_the_obvious_notebook_is_taken_with_a_note(case, found):
+    make, path, note = TAKEN[case]
+    (handed_in,) = found(make)
+    assert str(handed_in.path).endswith(f"bob/{path}")
+    assert (note in handed_in.note) if note else not handed_in.note
+    assert handed_in.read().startswith(NOTEBOOK)
+
+
+NOT_TAKEN = {
+    "two": (lambda bob: (put(bob / "hw3/a.ipynb", NOTEBOOK), put(bob / "hw3/b.ipynb", NOTEBOOK)), "None of a.ipynb, b.ipynb"),
+    "none": (lambda bob: put(bob / "hw3/roll.html", b"<p>"), "There is no notebook, but roll.html: ask the student"),
+    "empty": (lambda bob: (bob / "hw3").mkdir(), "The folder is empty"),
+    "a broken link": (
+        lambda bob: ((bob / "hw3").mkdir(), (bob / "hw3/roll.ipynb").symlink_to("/nowhere")), "is a link, and links are not",
+    ),
+    "a link to elsewhere": (
+        lambda bob: ((bob / "hw3").mkdir(), (bob / "hw3/roll.ipynb").symlink_to(ROOT / "notebooks")), "is a link",
+    ),
+    "a pipe": (lambda bob: ((bob / "hw3").mkdir(), os.mkfifo(bob / "hw3/roll.ipynb")), "no notebook, but roll.ipynb"),
+    "thousands": (
+        lambda bob: [put(bob / f"hw3/{n}.txt", b"") for n in range(submitted.MAX_ENTRIES + 1)], "more than 2000 files",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_TAKEN)
+def test_where_nothing_can_be_taken_it_is_said_what_to_do(case, found):
+    make, sentence = NOT_TAKEN[case]
+    (handed_in,) = found(make)
+    assert (handed_in.path, handed_in.is_students) == (None, True)
+    assert sentence in handed_in.problem
+
+
+def test_a_stray_file_is_named_and_whoever_handed_in_another_assignment_is_not(found, tmp_path):
+    put(tmp_path / "submitted" / "kim.ipynb", NOTEBOOK)
+    (stray,) = found(lambda bob: put(bob / "hw1" / "roll.ipynb", NOTEBOOK))
+    assert (stray.student, stray.is_students) == ("kim.ipynb", False)
+    assert "Put each student's notebook at submitted/STUDENT/hw3/roll.ipynb" in stray.problem
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_what_cannot_be_read_is_named(found):
+    (handed_in,) = found(lambda bob: put(bob / "hw3/roll.ipynb", NOTEBOOK).chmod(0))
+    assert "roll.ipynb cannot be read: Permission denied" in handed_in.problem
+
+
+def test_links_and_whatever_is_too_large_are_not_put_beside_the_code(found, tmp_path, monkeypatch, assignment):
+    secret = put(tmp_path / "secret.txt", b"secret")
+
+    def make(bob):
+        put(bob / "hw3/roll.ipynb", NOTEBOOK)
+        put(bob / "hw3/helpers.py", b"x = 1")
+        put(bob / "hw3/large.csv", b"1" * 1000)
+        (bob / "hw3/link.txt").symlink_to(secret)
+        (bob / "hw3/folder").symlink_to(tmp_path)
+
+    (handed_in,) = found(make)
+    monkeypatch.setattr(submitted, "MAX_FILE_BYTES", 500)
+    coursedir = CourseDirectory(root=str(tmp_path), config=Config())
+    ours = dataclasses.replace(assignment, assignment_id="hw3", notebook_id="roll")
+    assert submitted.files_beside(coursedir, ours, handed_in.path) == {"helpers.py": b"x = 1"}
+    staged = submitted.stage(coursedir, ours, handed_in)
+    assert {path.name for path in staged.parent.rglob("*")} == {"roll.ipynb", "helpers.py", "large.csv"}
+
+
+# --- a class ---------------------------------------------------------------------------------------------------------
+
+ODD = [
+    "[x]",
+    "a*",
+    "b?",
+    "numbered",
+    "deep",
+    "older",
+    "link",
+    "stray",
+    "empty",
+    "time",
+    "folder",
+    "colab",
+    "beside",
+    "twice",
+    "cuda",
+]
+
+
+def hand_in(root, student, raw, odd=None):
+    """Puts a submission where a student who does that odd thing would."""
+    folder = root / "submitted" / student / "hw3"
+    if odd == "numbered":
+        put(folder / "roll-1.ipynb", raw)
+    elif odd == "deep":
+        put(folder / "hw3" / "roll.ipynb", raw)
+    elif odd == "link":
+        folder.mkdir(parents=True)
+        (folder / "roll.ipynb").symlink_to("/nowhere")
+    elif odd == "stray":
+        put(folder.parent.with_suffix(".ipynb"), raw)
+    elif odd == "empty":
+        folder.mkdir(parents=True)
+    elif odd == "folder":
+        put(folder / "roll.ipynb" / "roll.ipynb", raw)
+    else:
+        put(folder / "roll.ipynb", raw)
+    if odd == "older":
+        beside(folder / "roll.ipynb", raw)
+        put(folder / "roll (1).ipynb", raw + b"\n")
+    if odd == "time":
+        put(folder / "timestamp.txt", b"on the train")
+    if odd == "beside":
+        put(folder / "helpers.py", b"import torch\ndef std(logvar):\n    return torch.exp(0.5 * logvar)\n")
+
+
+def content(release, odd):
+    """What such a student hands in: (bytes, points)."""
+    if odd == "colab":
+        nb = fill(release, RIGHT)
+        own = cell(nb, "vae_model")
+        own.source = f"from google.colab import drive\n{own.source}"
+        return nbformat.writes(nb).encode(), 8
+    if odd == "beside":
+        nb = fill(release, {**RIGHT, "vae_model": sampler("return mu + std(logvar) * torch.randn_like(mu)")})
+        cell(nb, "vae_model").source = "from helpers import std\n" + cell(nb, "vae_model").source
+        return nbformat.writes(nb).encode(), 8
+    if odd == "twice":
+        nb = fill(release, RIGHT)
+        nb.cells.append(nbformat.v4.new_code_cell("class VAE: pass"))
+        nb.cells.insert(nb.cells.index(cell(nb, "vae_loss")), nbformat.v4.new_code_cell("class VAE(nn.Module): pass"))
+        return nbformat.writes(nb).encode(), 8
+    if odd == "cuda":
+        nb = fill(release, RIGHT)
+        nb.cells[2].source += "\ntorch.set_default_device('cuda')"
+        return nbformat.writes(nb).encode(), 8
+    return answers(release, vae_model=VARIANCE), 7
+
+
+@pytest.fixture(scope="module")
+def forty(tmp_path_factory):
+    """A course called hw3 with 25 honest students and 15 with one oddity each. → (root, student → points or None)"""
+    root = new_course(tmp_path_factory.mktemp("forty"), "hw3", "roll")
+    assert run("release", "hw3", cwd=root).returncode == 0
+    release, expected = released(root, "hw3", "roll"), {}
+    honest = [(answers(release), 8), (answers(release, vae_model=VARIANCE), 7), (nbformat.writes(release).encode(), 0)]
+    for number in range(25):
+        raw, expected[f"s{number:02}"] = honest[number % 3]
+        hand_in(root, f"s{number:02}", raw)
+    for number, odd in enumerate(ODD):
+        student = odd if len(odd) <= 3 else f"t{number:02}"
+        raw, points = content(release, odd)
+        hand_in(root, student, raw, odd)
+        if odd != "stray":
+            expected[student] = None if odd in ("link", "empty") else points
+    return root, expected
+
+
+def machine_points(root):
+    """student → points by machine, None where a person has to look."""
+    points = {}
+    for student, row in rows(root, "hw3").items():
+        found = [row[name] for name in ("reparameterize", "kl_divergence")]
+        points[student] = None if any(waits for _, waits in found) else sum(score for score, _ in found)
+    return points
+
+
+def test_everybody_in_a_class_of_forty_is_accounted_for_both_ways(forty, tmp_path):
+    root, expected = forty
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True, symlinks=True)
+    done = run("grade", "hw3", cwd=root)
+    assert done.returncode == 1, done.stderr
+    assert machine_points(root) == expected
+    assert "40 submissions" in done.stdout
+    for words in ("roll-1.ipynb counts", "roll (1).ipynb, beside it, is newer", "says “on the train”", "is a link",
+                  "This is a file where the students' folders are"):  # fmt: skip
+        assert words in done.stdout
+    said = nbgrader(tmp_path, "autograde", "hw3")
+    assert machine_points(tmp_path) == expected
+    assert rows(tmp_path, "hw3") == rows(root, "hw3")
+    assert "roll-1.ipynb counts" in said
+    nbgrader(root, "generate_feedback", "hw3")
+    assert {path.parent.parent.name for path in root.glob("feedback/*/hw3/roll.html")} == expected.keys()
+    assert not list((root / "feedback").rglob("helpers.py"))
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+def lateness(root):
+    with Gradebook(f"sqlite:///{root}/gradebook.db") as gradebook:
+        submission = gradebook.find_submission("hw3", "ann")
+        return submission.total_seconds_late, submission.late_submission_penalty
+
+
+def test_a_deadline_that_moves_and_a_newer_timestamp_are_seen(tmp_path):
+    root = new_course(tmp_path, "hw3", "roll")
+    with (root / "nbgrader_config.py").open("a") as config:
+        config.write("c.LateSubmissionPlugin.penalty_method = 'zero'\n")
+    run("release", "hw3", cwd=root)
+    put(root / "submitted/ann/hw3/roll.ipynb", answers(released(root, "hw3", "roll")))
+    put(root / "submitted/ann/hw3/timestamp.txt", b"2026-01-02 12:00:00 UTC")
+
+    def due(date):
+        with Gradebook(f"sqlite:///{root}/gradebook.db") as gradebook:
+            gradebook.update_or_create_assignment("hw3", duedate=date)
+
+    due("2026-01-01 12:00:00 UTC")
+    run("grade", "hw3", cwd=root)
+    assert lateness(root) == (24 * 3600, 8)
+    marked = {path: path.stat().st_mtime_ns for path in root.rglob("*.json.gz")}
+    due("2026-01-03 12:00:00 UTC")
+    done = run("grade", "hw3", cwd=root)
+    assert "1 of them known from before" in " ".join(done.stdout.split())
+    assert lateness(root) == (0, 0)
+    put(root / "submitted/ann/hw3/timestamp.txt", b"2026-01-03 13:00:00 UTC")
+    run("grade", "hw3", cwd=root)
+    assert lateness(root) == (3600, 8)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.json.gz")} == marked
+    shown = (root / "autograded/ann/hw3/roll.ipynb").stat().st_mtime_ns
+    run("grade", "hw3", cwd=root)
+    assert (root / "autograded/ann/hw3/roll.ipynb").stat().st_mtime_ns == shown
+
+
+# --- the grader's own failures ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A course with two students, released."""
+    root = new_course(tmp_path, "hw3", "roll")
+    with (root / "nbgrader_config.py").open("a") as config:
+        config.write(f"c.CourseDirectory.db_url = 'sqlite:///{root}/gradebook.db?timeout=0.2'\n")
+    run("release", "hw3", cwd=root)
+    for student in ("ann", "ben"):
+        put(root / f"submitted/{student}/hw3/roll.ipynb", answers(released(root, "hw3", "roll")))
+    return root
+
+
+def test_a_locked_gradebook_stops_the_run_and_the_same_command_goes_on(two):
+    locked = sqlite3.connect(two / "gradebook.db")
+    locked.execute("BEGIN EXCLUSIVE")
+    done = run("grade", "hw3", cwd=two)
+    said = " ".join(done.stderr.split())
+    assert done.returncode == 2
+    assert "Another program (formgrader, another run) is writing to the gradebook" in said
+    assert "Traceback" not in said
+    locked.rollback()
+    locked.close()
+    assert run("grade", "hw3", cwd=two).returncode == 0
+    assert len(rows(two, "hw3")) == 2
+
+
+def test_an_old_gradebook_is_told_with_its_repair(two):
+    with sqlite3.connect(two / "gradebook.db") as gradebook:
+        gradebook.execute("ALTER TABLE submitted_assignment DROP COLUMN extension")
+    done = run("grade", "hw3", cwd=two)
+    assert done.returncode == 2
+    assert "run `nbgrader db upgrade`" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a small disk")
+def test_a_full_disk_is_told_and_what_was_recorded_stays(two):
+    command = pathlib.Path(sys.executable).parent / "autograder"
+    script = (
+        f"mkdir -p autograded && mount -t tmpfs -o size=60k tmpfs autograded && {command} grade hw3 --workers 1; code=$?; "
+        "ls autograded > recorded; exit $code"
+    )
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], cwd=two, capture_output=True, text=True)
+    assert done.returncode == 2, done.stdout + done.stderr
+    said = " ".join(done.stderr.split())
+    assert "The disk is full: make room. Then give the same command again" in said
+    assert "Traceback" not in said
+
+
+def test_what_went_wrong_is_told_in_one_sentence():
+    for said, words in (
+        ("sqlalchemy.exc.OperationalError: (psycopg.OperationalError) server closed the connection", "does not answer"),
+        ("OSError: [Errno 28] No space left on device: 'x'", "The disk is full"),
+        ("sqlalchemy.exc.DatabaseError: file is not a database", "The gradebook is damaged"),
+    ):
+        assert words in str(known_failure(f"a\n{said}\nb"))
+    assert isinstance(known_failure("database is locked"), GradebookLocked)
+    assert known_failure("something else") is None
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_output_that_a_terminal_cannot_show_ends_nothing(encoding, tmp_path):
+    put(tmp_path / "Übung.ipynb", NOTEBOOK)
+    command = pathlib.Path(sys.executable).parent / "autograder"
+    env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run([command, "check", tmp_path / "Übung.ipynb"], env=env, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"0 of 8" in done.stdout
+
+
+# --- as an ordinary user ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_nothing_runs_outside_as_an_ordinary_user_either():
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder) / "course"
+        root.mkdir()
+        shutil.copy(ROOT / "nbgrader_config.py", root)
+        spy = SPY.format(path=str(root / "PWNED"))
+        for name, notebook in (("hw3", OURS), (OURS, "Week 3"), ("Übung 3", "ps-3")):
+            put(root / "source" / name / f"{notebook}.ipynb", (ROOT / "source" / OURS / f"{OURS}.ipynb").read_bytes())
+            nb = fill(nbformat.reads(NOTEBOOK.decode(), as_version=4), {**RIGHT, "vae_model": spy + VARIANCE})
+            for c in nb.cells:
+                c.metadata.pop("nbgrader", None)
+            put(root / "submitted" / "ann" / name / f"{notebook}.ipynb", nbformat.writes(nb).encode())
+        subprocess.run(["chmod", "-R", "a+rwX", folder], check=True)
+        code = f"""
+            import os, pathlib, sys
+            os.chdir({str(root)!r})
+            os.environ["HOME"] = {folder!r}
+            from autograder import cli
+            from nbgrader.apps import nbgraderapp
+            for name in ("hw3", {OURS!r}, "Übung 3"):
+                for main, *words in ((cli.main, "autograder", "release"), (nbgraderapp.main, "nbgrader", "autograde")):
+                    sys.argv = [*words, name]
+                    child = os.fork()
+                    if child == 0:
+                        try:
+                            main()
+                        except SystemExit as error:
+                            os._exit(error.code or 0)
+                        os._exit(0)
+                    assert os.waitpid(child, 0)[1] == 0, (words, name)
+            print(sorted(str(path) for path in pathlib.Path("autograded").glob("*/*/*.ipynb")), pathlib.Path("PWNED").exists())
+        """
+        done = with_python_open_to_all(code, ORDINARY_USER, {"PATH": os.environ["PATH"]})
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.splitlines()[-1].count(".ipynb") == 3
+        assert done.stdout.strip().endswith("False")
+        for name in ("hw3", OURS, "Übung 3"):
+            assert rows(root, name)["ann"]["reparameterize"] == (4, False)

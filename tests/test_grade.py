@@ -333,7 +333,7 @@ class Killer:
 def test_an_unknown_assignment_and_an_empty_class_are_told_before_anything_is_marked(new_class, assignment):
     root = new_class()
     (root / "gradebook.db").unlink()
-    with pytest.raises(CourseError, match="run `autograder release`"):
+    with pytest.raises(CourseError, match="run `autograder release vae_swiss_roll`"):
         list(grade_class(Course(root), assignment, None, nothing))
     Course(root).generate_assignment(assignment)
     shutil.rmtree(root / "submitted")
@@ -399,8 +399,8 @@ def test_a_cluster_that_is_not_there_is_the_graders_failure():
 
 
 @pytest.fixture
-def postgresql():
-    """URL of an empty database on a server of our own."""
+def server():
+    """A PostgreSQL server of our own with an empty database: (its URL, `start()`, `stop()`)."""
     pytest.importorskip("psycopg")
     found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
@@ -411,25 +411,54 @@ def postgresql():
     if os.geteuid() == 0:  # the server refuses to run as root
         shutil.chown(folder, "postgres", "postgres")
         become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "env", f"HOME={folder}"]
-    run = lambda *command: subprocess.run([*become, *command], cwd=folder, check=True, capture_output=True)  # noqa: E731
-    run(str(found[-1]), "-D", str(folder / "data"), "-U", "grader", "--auth=trust", "--no-sync")
-    options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-    pg_ctl = str(found[-1].parent / "pg_ctl")
-    run(pg_ctl, "-D", str(folder / "data"), "-o", options, "-l", str(folder / "log"), "-w", "start")
-    run(str(found[-1].parent / "createdb"), "-h", str(folder), "-U", "grader", "course")
-    yield f"postgresql+psycopg://grader@/course?host={folder}"
-    run(pg_ctl, "-D", str(folder / "data"), "-m", "immediate", "stop")
+
+    def run(command, *options):
+        return subprocess.run([*become, found[-1].parent / command, *options], cwd=folder, check=True, capture_output=True)
+
+    def start():
+        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+        run("pg_ctl", "-D", folder / "data", "-o", options, "-l", folder / "log", "-w", "start")
+
+    def stop():
+        run("pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
+
+    run("initdb", "-D", folder / "data", "-U", "grader", "--auth=trust", "--no-sync")
+    start()
+    run("createdb", "-h", folder, "-U", "grader", "course")
+    yield f"postgresql+psycopg://grader@/course?host={folder}", start, stop
+    stop()
     shutil.rmtree(folder)
 
 
-def test_a_gradebook_on_postgresql_has_the_same_rows(new_class, serial, postgresql, assignment):
-    root = new_class()
+def on_postgresql(root, url, assignment):
+    """The course, with its gradebook there, released."""
     (root / "gradebook.db").unlink()
     config = root / "nbgrader_config.py"
-    config.write_text(config.read_text() + f"c.CourseDirectory.db_url = {postgresql!r}\n")
+    config.write_text(config.read_text() + f"c.CourseDirectory.db_url = {url!r}\n")
     course = Course(root)
     course.generate_assignment(assignment)
+    return course
+
+
+def test_a_gradebook_on_postgresql_has_the_same_rows(new_class, serial, server, assignment):
+    root = new_class()
+    course = on_postgresql(root, server[0], assignment)
     with Processes(assignment, 2) as executor:
         assert len(list(grade_class(course, assignment, executor, nothing))) == 7
-    assert (rows(postgresql), told(root)) == serial
+    assert (rows(server[0]), told(root)) == serial
     assert not (root / "gradebook.db").exists()
+
+
+def test_a_server_that_goes_away_in_the_middle_stops_the_run_which_then_goes_on(new_class, serial, server, assignment):
+    root, (url, start, stop) = new_class(), server
+    course = on_postgresql(root, url, assignment)
+    with Processes(assignment, 2) as executor:
+        marking = grade_class(course, assignment, executor, nothing)
+        first = next(marking)
+        stop()
+        with pytest.raises(CourseError, match=r"The gradebook does not answer: .* Then give the same command again"):
+            list(marking)
+        start()
+        assert rows(url).keys() == {first.student}
+        assert len(list(grade_class(Course(root), assignment, executor, nothing))) == 7
+    assert (rows(url), told(root)) == serial

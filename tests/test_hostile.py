@@ -26,10 +26,10 @@ from autograder.vae_swiss_roll.samples import ANSWERS
 from tests.conftest import ORDINARY_USER, ROOT, with_python_open_to_all
 from tests.hostile import submissions
 
-pytestmark = pytest.mark.sandboxed
+pytestmark = [pytest.mark.sandboxed, pytest.mark.alone]
 
 # Shorter than the defaults, so that what never ends is soon told.
-LIMITS = Limits(cell_seconds=8, call_seconds=3, submission_seconds=60, disk_bytes=32 * 1024**2)
+LIMITS = Limits(cell_seconds=5, call_seconds=2, submission_seconds=40, disk_bytes=32 * 1024**2)
 HONEST = 20
 
 

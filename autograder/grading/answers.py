@@ -58,6 +58,7 @@ def find_by_place(
     if not missing:
         return
     places = numbers(nb, master, found, visible)
+    missing.sort(key=lambda one: one[1].metadata.nbgrader.solution)  # questions tell where their answers are
     for at, original in missing:
         grade_id = original.metadata.nbgrader.grade_id
         if original.metadata.nbgrader.solution:

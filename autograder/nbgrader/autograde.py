@@ -51,6 +51,7 @@ class Found:
         root: the course's folder.
         assignment: the course's.
         settings: the course's.
+        key: the name of the result.
         raw: the bytes that were handed in.
         files: those beside them.
         submission: what was read from them; None when there is nothing to mark.
@@ -60,6 +61,7 @@ class Found:
     root: pathlib.Path
     assignment: Assignment
     settings: Settings
+    key: str
     raw: bytes
     files: dict[str, bytes]
     submission: Submission | None = None
@@ -138,12 +140,15 @@ class SubmissionExporter(NotebookExporter):
     def from_filename(self, filename: str, resources: Resources | None = None, **kwargs: Any) -> tuple[str, Resources]:
         path, resources, assignment = pathlib.Path(filename), resources or {}, self._assignment
         about = resources.get("nbgrader", {})
-        if not self.parent._sanitizing:  # the copy, which formgrader serves
+        coursedir = self.parent.coursedir
+        marked = coursedir.format_path(coursedir.autograded_directory, about.get("student"), about.get("assignment"))
+        is_copy = path.parent == pathlib.Path(marked)
+        if is_copy:  # which formgrader serves
             pages.remove_active(path.parent)
         if assignment is None or about.get("notebook") != assignment.notebook_id:
             converted: tuple[str, Resources] = super().from_filename(filename, resources=resources, **kwargs)
             return converted
-        if self.parent._sanitizing:
+        if not is_copy:
             nb, self._found = self._read(path, self._handed_in[about["student"]], assignment)
         else:
             nb = written_by_us(path)
@@ -156,10 +161,13 @@ class SubmissionExporter(NotebookExporter):
     def _read(self, path: pathlib.Path, handed_in: HandedIn, assignment: Assignment) -> tuple[NotebookNode, Found]:
         coursedir = self.parent.coursedir
         files = submitted.files_beside(coursedir, assignment, path)
-        found = Found(pathlib.Path(coursedir.root), assignment, self._settings, path.read_bytes(), files)
+        raw = path.read_bytes()
+        problem = handed_in.problem
+        key = results.unmarked(problem) if problem else results.key(raw, assignment, self._settings, files)
+        found = Found(pathlib.Path(coursedir.root), assignment, self._settings, key, raw, files)
         try:
-            if handed_in.problem:
-                raise Ungradable(handed_in.problem)
+            if problem:
+                raise Ungradable(problem)
             found.submission = Submission.read(found.raw, assignment.master, files)
         except Ungradable as error:
             found.ungradable = str(error)
@@ -207,12 +215,11 @@ class GradeOutside(configuration.Traits, Execute):
             done: tuple[NotebookNode, Resources] = super().preprocess(nb, resources)
             return done
         found: Found = resources["autograder"]
+        nb.metadata["autograder"] = {"result": found.key}
         if found.ungradable:
-            nb.metadata["autograder"] = {"result": results.unmarked(found.ungradable)}
             fail_closed(nb, assignment, found.ungradable)
             return nb, resources
-        key, graded = self._graded(assignment, found)
-        nb.metadata["autograder"] = {"result": key}
+        graded = self._graded(assignment, found)
         if graded.outputs is None:
             found.ungradable = graded.verdict.message
             fail_closed(nb, assignment, graded.verdict.message)
@@ -221,17 +228,17 @@ class GradeOutside(configuration.Traits, Execute):
         add_marking_schemes(nb, assignment)
         return nb, resources
 
-    def _graded(self, assignment: Assignment, found: Found) -> tuple[str, Graded]:
-        """(name of the result, the result), from those that are kept where it is there."""
-        store, key = Results(found.root / self.results), results.key(found.raw, assignment, found.settings, found.files)
-        packed = store.get(key)
+    def _graded(self, assignment: Assignment, found: Found) -> Graded:
+        """The result, from those that are kept where it is there."""
+        store = Results(found.root / self.results)
+        packed = store.get(found.key)
         if packed is None:
             from autograder.grading.submission import grade  # torch takes a second, and what is kept needs none
 
             graded = outside_of_any_loop(grade, found.submission or found.raw, assignment, found.settings)
             packed = results.pack(graded)
-            store.put(key, packed)
-        return key, results.unpack(packed)
+            store.put(found.key, packed)
+        return results.unpack(packed)
 
 
 def outside_of_any_loop(function: Callable[..., R], *args: Any) -> R:
