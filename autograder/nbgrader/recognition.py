@@ -94,7 +94,13 @@ def may_be_ours(coursedir: CourseDirectory, assignment_id: str) -> bool:
 
 
 def in_notebook(path: pathlib.Path, assignment_id: str) -> Assignment | None:
-    """The assignment in a master notebook or a release, or None."""
+    """The assignment in a master notebook or a release, or None; read again when the file has changed."""
+    stat = path.stat()
+    return _in_notebook(path, assignment_id, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+
+
+@functools.lru_cache(32)
+def _in_notebook(path: pathlib.Path, assignment_id: str, stamp: tuple[int, ...]) -> Assignment | None:
     try:
         master = nbformat.read(path, as_version=4)
     except Exception as error:  # it may be ours, and then nothing of it may run
