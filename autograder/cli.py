@@ -93,6 +93,22 @@ def in_course(course: pathlib.Path, name: str | None, option: str | None = None,
         return chosen(named)
 
 
+def files_beside(course: pathlib.Path, of: Assignment, notebook: pathlib.Path) -> dict[str, bytes]:
+    """What was handed in beside a notebook in the course's folder of submissions; elsewhere anything may lie beside one."""
+    from autograder.nbgrader import configuration
+
+    config = configuration.read(course)
+    light = configuration.CourseDirectory(course, config)
+    if not notebook.resolve().is_relative_to(pathlib.Path(light.root, light.submitted_directory).resolve()):
+        return {}
+    from nbgrader.coursedir import CourseDirectory
+
+    from autograder.nbgrader import submitted
+
+    config.CourseDirectory.root = light.root
+    return submitted.files_beside(CourseDirectory(config=config), of, notebook)
+
+
 @app.command()
 def demo(
     assignment: Name = None,
@@ -160,7 +176,8 @@ def check(
         for number, path in enumerate(notebooks):
             progress(number, len(notebooks), f"marking {path.name}")
             try:
-                verdicts[path] = grade(path.read_bytes(), of, settings, evidence=explain).verdict
+                files = files_beside(course, of, path)
+                verdicts[path] = grade(path.read_bytes(), of, settings, explain, files).verdict
             except OSError as error:
                 verdicts[path] = Verdict(Status.UNGRADABLE, message=f"The file cannot be read: {error.strerror}.")
         progress(len(notebooks), len(notebooks), "done")

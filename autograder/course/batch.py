@@ -29,7 +29,7 @@ from autograder.course.folder import Course, grader_failures, on_path, quiet
 from autograder.errors import CourseError, GradebookLocked, GraderError, Killed, NotRecorded
 from autograder.grading import results
 from autograder.grading.verdict import Graded, Status, Verdict
-from autograder.nbgrader import submitted
+from autograder.nbgrader import recognition, submitted
 from autograder.nbgrader.autograde import lateness
 from autograder.nbgrader.submitted import HandedIn
 
@@ -161,6 +161,7 @@ def in_gradebook(course: Course, assignment: Assignment) -> dict[str, tuple[date
                 f"The gradebook does not know {assignment.assignment_id} yet: run "
                 f"`autograder release {assignment.assignment_id}` in the course folder first."
             ) from error
+        recognition.as_released(course.coursedir, assignment)
         submissions = gradebook.assignment_submissions(assignment.assignment_id)
         return {
             submission.student_id: (submission.timestamp, lateness(submission, course.coursedir.config))

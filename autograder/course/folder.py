@@ -112,32 +112,38 @@ class Course:
         if failure := known_failure(said):
             raise failure
         # The last line of a traceback that nbgrader logged, or what our exporters had it log.
-        if match := re.search(r"autograder\.errors\.\w+: (.+)|nobody was marked\. (.+)|Nothing was released\. (.+)", said):
+        if match := re.search(OURS, said, re.MULTILINE):
             raise CourseError(next(filter(None, match.groups())))
         raise otherwise(f"nbgrader {command} failed:\n{said.strip()}")
 
 
-# What databases and systems say, what it means, and what to do.
+OURS = r"^autograder\.errors\.\w+: (.+)|^\[ERROR\] (?:The grader failed; nobody was marked|Nothing was released)\. (.+)"
+
+# What databases and systems say, what it means, and what to do. From the beginning of a line: a file's name may say anything.
+SQL = r"^sqlalchemy\.exc\.\w+: \("
 FAILURES = [
     (
-        r"database is locked|could not obtain lock|deadlock detected",
+        SQL + r"(?:sqlite3\.OperationalError\) database is locked|psycopg\.errors\.(?:LockNotAvailable|DeadlockDetected)\))",
         "Another program (formgrader, another run) is writing to the gradebook: wait until it has finished, or end it.",
     ),
     (
-        r"no such (?:column|table)|UndefinedColumn|UndefinedTable",
+        SQL + r"(?:sqlite3\.OperationalError\) (?:no such|table \w+ has no)|psycopg\.errors\.Undefined(?:Column|Table)\))",
         "The gradebook was made by another version of nbgrader: keep a copy of it, then run `nbgrader db upgrade` here.",
     ),
     (
-        r"file is not a database|database disk image is malformed",
+        SQL + r"sqlite3\.DatabaseError\) (?:file is not a database|database disk image is malformed)",
         "The gradebook is damaged: put back a copy of it, or move it away and run `autograder release`.",
     ),
-    (r"No space left on device|database or disk is full|Disk quota exceeded", "The disk is full: make room."),
     (
-        r"attempt to write a readonly database|Read-only file system|unable to open database file",
+        SQL + r"sqlite3\.OperationalError\) database or disk is full|^(?:builtins\.)?OSError: \[Errno (?:28|122)\]",
+        "The disk is full: make room.",
+    ),
+    (
+        SQL + r"sqlite3\.OperationalError\) (?:attempt to write|unable to open)|^(?:builtins\.)?OSError: \[Errno 30\]",
         "The gradebook or its folder cannot be written: see to the rights of the course folder.",
     ),
     (
-        r"sqlalchemy\.exc\.(?:OperationalError|InterfaceError|DatabaseError)",
+        r"^sqlalchemy\.exc\.(?:OperationalError|InterfaceError|DatabaseError): \(",
         "The gradebook does not answer: see that its server runs, and that c.CourseDirectory.db_url is right.",
     ),
 ]
@@ -147,8 +153,8 @@ LAST = " Then give the same command again; it goes on where it stopped."
 def known_failure(said: str) -> CourseError | None:
     """The grader's failure in what nbgrader, a database or the system said, with its repair; None when it is none of these."""
     for pattern, meaning in FAILURES:
-        if match := re.search(pattern, said):
-            line = next(line.strip() for line in said.splitlines() if match[0] in line)
+        if match := re.search(pattern, said, re.MULTILINE):
+            line = said[match.start() :].splitlines()[0]
             kind = GradebookLocked if "locked" in match[0] else CourseError
             return kind(f"{meaning}{LAST} ({shortened(line)})")
     return None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from nbformat import NotebookNode
 
 ALIKE = 0.85  # ratio of equal characters from which a text is taken for the lesson's, edited
+CANDIDATES = 40
 LONG = 40  # characters: a shorter text may be like another by chance
 
 
@@ -94,11 +95,12 @@ def like(nb: NotebookNode, places: Sequence[int | None], at: int, original: Note
             return cell
     if len(text) < LONG:
         return None
-    for place, cell in enumerate(nb.cells):
-        if places[place] is None and cell.cell_type == original.cell_type and len(cell.source) < 2 * len(text):
-            match = difflib.SequenceMatcher(None, text, cell.source, autojunk=False)
-            if min(match.real_quick_ratio(), match.quick_ratio()) > ALIKE and match.ratio() > ALIKE:
-                return cell
+    own = [cell for cell, place in zip(nb.cells, places, strict=True) if place is None]
+    alike = [cell for cell in own if cell.cell_type == original.cell_type and 0.7 < len(cell.source) / len(text) < 1.4]
+    for cell in alike[:CANDIDATES]:  # comparing takes milliseconds
+        match = difflib.SequenceMatcher(None, text, cell.source, autojunk=False)
+        if min(match.real_quick_ratio(), match.quick_ratio()) > ALIKE and match.ratio() > ALIKE:
+            return cell
     return None
 
 

@@ -7,11 +7,11 @@ import ast
 import platform
 import re
 
+from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 MAX_NOTES = 3  # of one cell; what fails after a line that failed is its consequence, mostly
 LINE = re.compile(r"^(?:Cell|Input) In ?\[\d+\](?:, line|:?) ?(\d+)", re.MULTILINE)
-FILE_LINE = re.compile(r"^\s*(?:Cell|File) .*?[,:] ?(?:line )?(\d+)", re.MULTILINE)
 SYNTAX = {"SyntaxError", "IndentationError", "TabError"}
 MODULE = re.compile(r"No module named '([\w.]{1,60})'")
 NAME = re.compile(r"name '(\w{1,60})' is not defined")
@@ -27,18 +27,25 @@ def failures(cell: NotebookNode, number: int) -> list[str]:
     errors = [output for output in cell.outputs if output.output_type == "error"]
     found = []
     for error in errors:
-        text = "\n".join(error.traceback)
-        if error.ename in SYNTAX:
+        if error.ename in SYNTAX and not is_python(cell.source):
             found.append(not_python(cell.source, number))
-            continue
-        if error.ename == "KeyboardInterrupt":
-            continue
-        match = LINE.search(text)
-        line = source_line(cell.source, int(match[1])) if match else ""
-        shown = f"the line `{line}`" if line else "a line"
-        found.append(f"In code cell {number} {shown} failed{because(error)}; the rest of the cell was run.")
+        elif error.ename != "KeyboardInterrupt":
+            match = LINE.search("\n".join(error.traceback))
+            line = source_line(cell.source, int(match[1])) if match else ""
+            shown = f"the line `{line}`" if line else "a line"
+            rest = "was not run" if error.ename == "SystemExit" or cell.source.startswith("%%") else "was run"
+            found.append(f"In code cell {number} {shown} failed{because(error)}; the rest of the cell {rest}.")
     more = len(found) - MAX_NOTES
     return [*found[:MAX_NOTES], *([f"In code cell {number} {more} more lines failed."] if more > 0 else [])]
+
+
+def is_python(source: str) -> bool:
+    """Whether a cell, its magics translated, is Python as this version reads it."""
+    try:
+        ast.parse(TransformerManager().transform_cell(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def source_line(source: str, number: int) -> str:

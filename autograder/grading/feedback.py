@@ -15,7 +15,7 @@ def outputs(verdict: Verdict, grade_id: str) -> list[NotebookNode]:
     score, _ = verdict.cell(grade_id)
     return [
         new_output("stream", name="stdout", text=text(verdict, grade_id)),
-        new_output("execute_result", {"text/plain": repr(float(score))}, execution_count=1),
+        new_output("execute_result", {"text/plain": repr(round(float(score), 9))}, execution_count=1),
     ]
 
 

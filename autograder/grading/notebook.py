@@ -26,6 +26,7 @@ BEGIN_HIDDEN, END_HIDDEN = "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"
 # The pictures that are kept, and how their files begin; a browser runs nothing in them.
 PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 MAX_TEXT = 20_000
+MAX_CELLS = 3_000
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 MAX_IMAGE = 3_000_000
 
@@ -84,6 +85,8 @@ def read(raw: bytes) -> NotebookNode:
         cells = [clean for n, cell in enumerate(nb.cells) if (clean := normal(cell, f"unnamed-{n}")) is not None]
     except Exception as error:  # nbformat's converters assume a valid notebook and raise whatever they meet
         raise Ungradable(f"The notebook's structure cannot be understood ({type(error).__name__}).") from error
+    if len(cells) > MAX_CELLS:
+        raise Ungradable(f"The notebook has {len(cells)} cells, more than the {MAX_CELLS} that are read.")
     unique_ids(cells)
     # Not new_notebook, which validates it, as do all that write it.
     return nbformat.NotebookNode(cells=cells, metadata=nbformat.NotebookNode(), nbformat=4, nbformat_minor=5)
@@ -153,6 +156,9 @@ def repair(nb: NotebookNode, master: NotebookNode) -> list[str]:
     for grade_id, original in wanted.items():
         if grade_id not in found:
             at = nb.cells.index(previous) + 1 if previous is not None else 0
+            if not original.metadata.nbgrader.solution:  # a task may have been answered below its cell
+                following = [nb.cells.index(found[other]) for other in after(grade_id, wanted) if other in found]
+                at = min((place for place in following if place >= at), default=at)
             found[grade_id] = blank(original)
             nb.cells.insert(at, found[grade_id])
             notes.append(f"The cell `{grade_id}` was missing and was put back.")
@@ -161,6 +167,12 @@ def repair(nb: NotebookNode, master: NotebookNode) -> list[str]:
     unique_ids(nb.cells)
     nb.metadata = copy.deepcopy(master.metadata)
     return notes
+
+
+def after(grade_id: str, wanted: Iterable[str]) -> list[str]:
+    """Those that come after it."""
+    names = list(wanted)
+    return names[names.index(grade_id) + 1 :]
 
 
 def find(nb: NotebookNode, wanted: dict[str, NotebookNode], notes: list[str]) -> dict[str, NotebookNode]:

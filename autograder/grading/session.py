@@ -91,8 +91,8 @@ class Session:
         while True:
             self._seconds(1)
             self._kernel = Kernel(self._start, self._assignment.operations, self._limits, self._gpu)
-            if self._files:
-                self._kernel.put_beside(self._files, self._seconds(self._limits.call_seconds))
+            for name, data in self._files.items():
+                self._kernel.put_beside(name, data, self._seconds(self._limits.call_seconds))
             broken = self._run_cells(self._kernel)
             if broken is None:
                 return self._kernel
@@ -124,6 +124,7 @@ class Session:
         self._deadline = time.monotonic() + self._limits.submission_seconds
         try:
             kernel = self._kernel or self.run()
+            kernel.go_on(self._seconds(self._limits.call_seconds))
         except SubmissionError:  # what the marks depend on takes all the time by itself
             return
         for cell in [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]:
@@ -249,13 +250,14 @@ class Kernel:
         """Keeps what the notebook's names stand for now, under the name of that moment."""
         self.call({"keep": moment, "names": list(names)}, {}, seconds, "a cell")
 
-    def put_beside(self, files: Mapping[str, bytes], seconds: float) -> None:
-        """Puts files into the notebook's folder."""
-        data = {
-            str(n): torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
-            for n, data in enumerate(files.values())
-        }
-        self.call({"files": list(files)}, data, seconds, "the files handed in beside the notebook")
+    def put_beside(self, name: str, data: bytes, seconds: float) -> None:
+        """Puts a file into the notebook's folder; one whose name is a folder's there already is left out."""
+        tensor = torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
+        self.call({"file": name}, {"data": tensor}, seconds, "a file handed in beside the notebook")
+
+    def go_on(self, seconds: float) -> None:
+        """Puts the namespace of the notebook's end back, for cells that are still to be run."""
+        self.call({"go": ""}, {}, seconds, "a cell")
 
     def unasked(self) -> bool:
         """Whether something came that nobody asked for."""

@@ -122,6 +122,8 @@ class SubmissionExporter(NotebookExporter):
                 "would run without a sandbox: start from MARKING in autograder/nbgrader/__init__.py."
             )
         self._settings = configuration.settings(self.config, assignment)
+        if not isinstance(converter, OneStudent):  # whoever marks a class has asked once
+            recognition.as_released(coursedir, assignment)
         if isinstance(converter, OneStudent):
             class_ = [converter.handed_in]
         else:
@@ -132,7 +134,7 @@ class SubmissionExporter(NotebookExporter):
                 self.log.warning("%s: %s", handed_in.student, said)
         self._handed_in = {handed_in.student: handed_in for handed_in in class_ if handed_in.is_students}
         staged = [submitted.stage(coursedir, assignment, handed_in) for handed_in in self._handed_in.values()]
-        converter.assignments = {str(path.parent): [str(path)] for path in staged}
+        converter.assignments = {str(paths[0].parent): list(map(str, paths)) for paths in staged}
         # A copy: formgrader's server, which may run this too, keeps its own.
         converter.coursedir = copy.copy(coursedir)
         converter.coursedir.submitted_directory = submitted.STAGED

@@ -45,6 +45,7 @@ class CourseDirectory(Configurable):
     directory_structure = Unicode("{nbgrader_step}/{student_id}/{assignment_id}").tag(config=True)
     source_directory = Unicode("source").tag(config=True)
     release_directory = Unicode("release").tag(config=True)
+    submitted_directory = Unicode("submitted").tag(config=True)
     root = Unicode("").tag(config=True)
     db_url = Unicode("").tag(config=True)
 

@@ -105,6 +105,9 @@ def _in_notebook(path: pathlib.Path, assignment_id: str, stamp: tuple[int, ...])
         master = nbformat.read(path, as_version=4)
     except Exception as error:  # it may be ours, and then nothing of it may run
         raise CourseError(f"{path} cannot be read as a notebook: {str(error).splitlines()[0]}") from error
+    for number, cell in enumerate(master.cells):  # an old notebook's cells have none
+        cell.setdefault("id", f"cell-{number}")
+    master.nbformat_minor = max(master.nbformat_minor, 5)
     own = recognised(master)
     if own is None:
         if any(OUR_CALL in cell.source for cell in master.cells):
@@ -135,6 +138,25 @@ def in_gradebook(coursedir: CourseDirectory, assignment_id: str) -> Assignment |
             if own is not None:
                 return dataclasses.replace(own, assignment_id=assignment_id, notebook_id=notebook.name)
     return None
+
+
+def as_released(coursedir: CourseDirectory, assignment: Assignment) -> None:
+    """CourseError where the gradebook has other cells or points than the course's master: it was edited after the release."""
+    from nbgrader.api import Gradebook, MissingEntry
+
+    with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
+        try:
+            notebook = gradebook.find_notebook(assignment.notebook_id, assignment.assignment_id)
+        except MissingEntry:
+            return  # nbgrader says so itself
+        known = {cell.name: float(cell.max_score) for cell in notebook.grade_cells}
+    wanted = {id: float(data["points"]) for id, data in assignment.graded_cells.items() if data["grade"]}
+    differing = sorted(id for id in known.keys() | wanted.keys() if known.get(id) != wanted.get(id))
+    if differing:
+        raise CourseError(
+            f"{', '.join(differing)}: the master notebook was edited after its release, and the gradebook has other points. "
+            f"Run `autograder release {assignment.assignment_id}` again."
+        )
 
 
 def has_gradebook(db_url: str) -> bool:

@@ -17,11 +17,11 @@ import pathlib
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.utils import parse_utc
+from nbgrader.utils import find_all_files, parse_utc
 
 from autograder.assignment import Assignment
 from autograder.errors import CourseError
@@ -32,9 +32,9 @@ TIMESTAMP = "timestamp.txt"
 IGNORED = {".ipynb_checkpoints", "__MACOSX", "__pycache__"}
 # Browsers and mail programs add an ending to a file whose type they do not know.
 NOTEBOOK = re.compile(r".+\.ipynb(\.(txt|json))?", re.IGNORECASE)
-MAX_ENTRIES = 2000  # files and folders of one student that are looked at
+MAX_ENTRIES, MAX_DEPTH = 2000, 20  # files and folders of one student that are looked at
 MAX_BESIDE = 100 * 1024**2  # bytes of all files beside a notebook that are kept
-MAX_FILES, MAX_FILE_BYTES = 100, 16 * 1024**2  # of those that code may use, altogether
+MAX_FILES, MAX_FILE_BYTES, MAX_NAME = 100, 16 * 1024**2, 400  # of those that code may use: bytes altogether, of a path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ def look(coursedir: CourseDirectory, assignment: Assignment, pattern: str = "*")
     if not root.is_dir():
         raise CourseError(f"There is nothing to mark: {root} is not there. {where(coursedir, assignment)}")
     entries = matching(root, pattern)
-    others = other_assignments(coursedir, assignment)
+    others = Others.of(coursedir, assignment)
     found = (look_at(entry, below, assignment, others, where(coursedir, assignment)) for entry in entries)
     return [handed_in for handed_in in found if handed_in is not None]
 
@@ -106,30 +106,46 @@ def where(coursedir: CourseDirectory, assignment: Assignment) -> str:
     return f"Put each student's notebook at {place}."
 
 
-def other_assignments(coursedir: CourseDirectory, assignment: Assignment) -> set[str]:
-    """Names of the course's other assignments, as far as its folders tell."""
-    found = set()
-    for folder in (coursedir.source_directory, coursedir.release_directory):
-        above = pathlib.Path(coursedir.format_path(folder, ".", assignment.assignment_id)).parent
-        found |= {path.name for path in above.glob("*") if path.is_dir()}
-    return found - {assignment.assignment_id}
+@dataclasses.dataclass(frozen=True)
+class Others:
+    """What of a course is not the assignment: names of folders, and of notebooks in the assignment's own."""
+
+    assignments: frozenset[str]
+    notebooks: frozenset[str]
+
+    @classmethod
+    def of(cls, coursedir: CourseDirectory, assignment: Assignment) -> "Others":
+        """As far as the course's folders tell."""
+        assignments, notebooks = set(), set()
+        for folder in (coursedir.source_directory, coursedir.release_directory):
+            own = pathlib.Path(coursedir.format_path(folder, ".", assignment.assignment_id))
+            assignments |= {path.name for path in own.parent.glob("*") if path.is_dir()}
+            notebooks |= {path.name for path in own.glob("*.ipynb")}
+        return cls(
+            frozenset(assignments - {assignment.assignment_id}), frozenset(notebooks - {f"{assignment.notebook_id}.ipynb"})
+        )
 
 
-def look_at(entry: pathlib.Path, below: pathlib.Path, assignment: Assignment, others: set[str], place: str) -> HandedIn | None:
+def look_at(entry: pathlib.Path, below: pathlib.Path, assignment: Assignment, others: Others, place: str) -> HandedIn | None:
     """What lies in one entry of the students' folder; None when it is nothing of this assignment."""
-    student, wanted = entry.name, f"{assignment.notebook_id}.ipynb"
+    student, wanted = printable(entry.name), f"{assignment.notebook_id}.ipynb"
     folder = entry / below
     if not entry.is_dir():
         kind = "a link that leads nowhere" if entry.is_symlink() else "a file"
         return HandedIn(student, folder, problem=f"This is {kind} where the students' folders are. {place}", is_students=False)
+    if student != entry.name:
+        problem = "The name of this folder is no text that can be stored: rename it."
+        return HandedIn(student, folder, problem=problem, is_students=False)
     try:
         inside = folder.is_dir()
-        files = list(walk(folder if inside else entry, set() if inside else others))
+        files = list(walk(folder if inside else entry, set() if inside else others.assignments))
     except OSError as error:
-        return HandedIn(student, folder, problem=f"{error.filename} cannot be read: {error.strerror}.")
+        return HandedIn(student, folder, problem=f"{student}'s folder cannot be read: {error.strerror}.")
     if len(files) >= MAX_ENTRIES:
-        return HandedIn(student, folder, problem=f"There are more than {MAX_ENTRIES} files: leave only what was asked for.")
+        problem = f"There are more than {MAX_ENTRIES} files, or folders in folders: leave only what was asked for."
+        return HandedIn(student, folder, problem=problem)
     notebooks = [path for path in files if NOTEBOOK.fullmatch(path.name) and is_regular(path)]
+    notebooks = [path for path in notebooks if path not in {folder / name for name in others.notebooks}]
     if not inside:  # another assignment's, perhaps
         notebooks = [path for path in notebooks if is_ours(path, assignment)]
     chosen, note, problem = choose(folder / wanted, notebooks, assignment)
@@ -140,40 +156,44 @@ def look_at(entry: pathlib.Path, below: pathlib.Path, assignment: Assignment, ot
     if problem:
         return HandedIn(student, folder, problem=problem)
     assert chosen is not None
-    timestamp, doubt = time_of(chosen.parent, folder)
+    timestamp, doubt = time_of(folder)
     try:
         with opened(chosen):
             pass
     except OSError as error:
-        return HandedIn(student, folder, problem=f"{chosen.name} cannot be read: {error.strerror}.", timestamp=timestamp)
+        problem = f"{printable(chosen.name)} cannot be read: {error.strerror}."
+        return HandedIn(student, folder, problem=problem, timestamp=timestamp)
     return HandedIn(student, folder, chosen, " ".join(filter(None, [note, doubt])), timestamp=timestamp)
 
 
-def walk(folder: pathlib.Path, others: set[str]) -> Iterator[pathlib.Path]:
-    """Files and links below a folder, at most MAX_ENTRIES; not what editors and archives leave, nor other assignments' folders.
+def printable(name: str) -> str:
+    """A file's name as text that can be shown and stored."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def walk(folder: pathlib.Path, others: Collection[str]) -> Iterator[pathlib.Path]:
+    """Files and links below a folder; not what editors and archives leave, nor other assignments' folders.
+
+    At most `MAX_ENTRIES`, which are given too where folders lie too deep in each other.
 
     Raises:
         OSError: a folder cannot be read.
     """
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    count = 0
-    for above, folders, files in os.walk(folder, onerror=fail):
-        here = pathlib.Path(above)
-        links = [name for name in folders if (here / name).is_symlink()]
-        left_out = IGNORED | (others if here == folder else set())
-        folders[:] = sorted(name for name in folders if name not in left_out and name not in links)
-        for name in [*sorted(files), *links]:
-            if name.startswith("."):
-                continue
-            yield here / name
+    count, waiting = 0, [(folder, 0)]
+    while waiting:
+        here, depth = waiting.pop(0)
+        left_out = IGNORED | set(others if here == folder else ())
+        for path in sorted(here.iterdir()):
             count += 1
-        count += len(folders)
-        if count >= MAX_ENTRIES:
-            yield from [here] * MAX_ENTRIES
-            return
+            if count >= MAX_ENTRIES or depth > MAX_DEPTH:
+                yield from [here] * MAX_ENTRIES
+                return
+            if path.is_symlink() or not path.is_dir():
+                if not path.name.startswith("."):
+                    yield path
+            elif path.name not in left_out:
+                waiting.append((path, depth + 1))
 
 
 def is_regular(path: pathlib.Path) -> bool:
@@ -198,7 +218,7 @@ def choose(
     others = [path for path in notebooks if path != expected]
 
     def shown(path: pathlib.Path) -> str:
-        return os.path.relpath(path, expected.parent)
+        return printable(os.path.relpath(path, expected.parent))
 
     if expected in notebooks:
         newer = [path for path in others if newer_version(path, expected) and is_ours(path, assignment)]
@@ -240,72 +260,91 @@ def is_ours(path: pathlib.Path, assignment: Assignment) -> bool:
 def nothing(folder: pathlib.Path, wanted: str, files: list[pathlib.Path]) -> str:
     """Why there is no notebook in the student's folder, in a sentence."""
     links = [path for path in files if path.is_symlink()]
+    names = [printable(os.path.relpath(path, folder)) for path in [*links[:1], *files[:3]]]
     if links:
-        return f"{os.path.relpath(links[0], folder)} is a link, and links are not followed: put the file itself there."
+        return f"{names[0]} is a link, and links are not followed: put the file itself there."
     if files:
-        names = ", ".join(os.path.relpath(path, folder) for path in files[:3]) + (", …" if len(files) > 3 else "")
-        return f"There is no notebook, but {names}: ask the student for {wanted}."
+        more = ", …" if len(files) > 3 else ""
+        return f"There is no notebook, but {', '.join(names)}{more}: ask the student for {wanted}."
     return f"The folder is empty: ask the student for {wanted}."
 
 
-def time_of(*folders: pathlib.Path) -> tuple[str | None, str]:
-    """(when it was handed in, as the first of these folders that says so does; what is odd about it)"""
-    for folder in folders:
-        try:
-            with opened(folder / TIMESTAMP) as file:
-                text = file.read(200).decode("utf-8-sig", "replace").strip()
-        except OSError:
-            continue
-        try:
-            parse_utc(text)
-        except Exception:  # dateutil raises whatever it meets
-            shown = text[:40] if text.isprintable() else "something unreadable"
-            return None, f"{TIMESTAMP} says “{shown}”, which is no date and time, so it was taken to be in time."
-        return text, ""
-    return None, ""
+def time_of(folder: pathlib.Path) -> tuple[str | None, str]:
+    """(when it was handed in, what is odd about that), as the assignment's folder says; what lies deeper is the student's."""
+    try:
+        with opened(folder / TIMESTAMP) as file:
+            text = file.read(200).decode("utf-8-sig", "replace").strip()
+    except OSError:
+        return None, ""
+    try:
+        parse_utc(text)
+    except Exception:  # dateutil raises whatever it meets
+        shown = text[:40] if text.isprintable() else "something unreadable"
+        return None, f"{TIMESTAMP} says “{shown}”, which is no date and time, so it was taken to be in time."
+    return text, ""
 
 
 def files_beside(coursedir: CourseDirectory, assignment: Assignment, path: pathlib.Path | None) -> dict[str, bytes]:
     """What code finds beside a notebook: what was handed in with it, and what the course gives out. Path from there → bytes.
 
-    No links, nothing hidden, and no more than `MAX_FILES` files with `MAX_FILE_BYTES` bytes altogether, in the order of names.
+    The course's come first, unless `c.Autograde.exclude_overwriting` says that students edit them. No links, nothing hidden,
+    and no more than `MAX_FILES` files with `MAX_FILE_BYTES` bytes altogether, in the order of names.
     """
-    given = pathlib.Path(coursedir.format_path(coursedir.source_directory, ".", assignment.assignment_id)) / "any"
-    found: dict[str, bytes] = {}
-    for notebook in filter(None, [path, given]):
-        for other in beside(notebook) if notebook.parent.is_dir() else []:
-            name = other.relative_to(notebook.parent).as_posix()
-            with contextlib.suppress(OSError), opened(other) as file:
-                if name.isprintable():
-                    found[name] = file.read(MAX_FILE_BYTES + 1)
-    left, kept = MAX_FILE_BYTES, {}
-    for name, data in sorted(found.items())[:MAX_FILES]:
-        left -= len(data)
-        if left >= 0:
-            kept[name] = data
+    given = pathlib.Path(coursedir.format_path(coursedir.source_directory, ".", assignment.assignment_id))
+    edited = coursedir.config.get("Autograde", {}).get("exclude_overwriting", {}).get(assignment.assignment_id, [])
+    places: dict[str, pathlib.Path] = {}
+    if path is not None:
+        places |= {other.relative_to(path.parent).as_posix(): other for other in beside(path)}
+    for name in find_all_files(str(given), [*coursedir.ignore, "*.ipynb"]) if given.is_dir() else []:
+        relative = pathlib.Path(name).relative_to(given).as_posix()
+        if not (relative in edited and relative in places):
+            places[relative] = pathlib.Path(name)
+    kept: dict[str, bytes] = {}
+    left = MAX_FILE_BYTES
+    for name, place in sorted(places.items()):
+        if len(kept) == MAX_FILES or not name.isprintable() or len(name.encode()) > MAX_NAME:
+            continue
+        with contextlib.suppress(OSError), opened(place) as file:
+            data = file.read(left + 1)
+            if len(data) <= left:
+                kept[name], left = data, left - len(data)
     return kept
 
 
-def stage(coursedir: CourseDirectory, assignment: Assignment, handed_in: HandedIn) -> pathlib.Path:
-    """Makes the folder of what nbgrader is to take of it. → path of the notebook there, an empty file where there is none"""
+def stage(coursedir: CourseDirectory, assignment: Assignment, handed_in: HandedIn) -> list[pathlib.Path]:
+    """Makes the folder of what nbgrader is to take of it.
+
+    Returns:
+        paths of the notebooks there: ours, an empty file where there is none, and those that the course has beside it.
+    """
     folder = pathlib.Path(coursedir.format_path(STAGED, handed_in.student, assignment.assignment_id))
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    notebook = folder / f"{assignment.notebook_id}.ipynb"
-    notebook.write_bytes(handed_in.read())
+    notebooks = [folder / f"{assignment.notebook_id}.ipynb"]
+    notebooks[0].write_bytes(handed_in.read())
     if handed_in.timestamp is not None:
         (folder / TIMESTAMP).write_text(handed_in.timestamp, encoding="utf-8")
+    for name in sorted(Others.of(coursedir, assignment).notebooks):
+        with contextlib.suppress(OSError), opened(handed_in.folder / name) as file:
+            notebooks.append(folder / name)
+            notebooks[-1].write_bytes(file.read())
     if handed_in.path is not None:
         for path in beside(handed_in.path):
-            to = folder / path.relative_to(handed_in.path.parent)
-            to.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path, to, follow_symlinks=False)  # costs nothing; nobody changes a staged file
-            except OSError:
-                with contextlib.suppress(OSError), opened(path) as file, to.open("wb") as copy:
-                    shutil.copyfileobj(file, copy)
-    return notebook
+            with contextlib.suppress(OSError):  # a name may be that of a notebook, or too long
+                put(path, folder / path.relative_to(handed_in.path.parent))
+    return notebooks
+
+
+def put(path: pathlib.Path, to: pathlib.Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path, to, follow_symlinks=False)  # costs nothing; nobody changes a staged file
+    except FileExistsError:
+        raise
+    except OSError:
+        with opened(path) as file, to.open("wb") as copy:
+            shutil.copyfileobj(file, copy)
 
 
 def beside(path: pathlib.Path) -> list[pathlib.Path]:

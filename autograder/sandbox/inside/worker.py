@@ -154,9 +154,11 @@ class Door:
         if "keep" in header:
             self.moments.keep(header["keep"], namespace, header["names"])
             return {}, {}
-        if "files" in header:
-            for number, name in enumerate(header["files"]):
-                put_beside(name, tensors[str(number)].numpy().tobytes())
+        if "file" in header:
+            put_beside(header["file"], tensors["data"].numpy().tobytes())
+            return {}, {}
+        if "go" in header:
+            self.moments.go(header["go"], namespace)
             return {}, {}
         self.moments.go(header.get("at", ""), namespace)
         return self.answer(header, tensors, namespace)
