@@ -194,6 +194,7 @@ def question(grade_id):
 
 def edit(nb):
     cell(nb, "reparameterize").metadata.nbgrader["points"] = 10
+    cell(nb, "kl_divergence").metadata.nbgrader["points"] = 3.1  # a third of it is no binary fraction
     cell(nb, "reparameterize").source = "# Ask at the office hours on Monday.\n" + cell(nb, "reparameterize").source
     nb.cells.append(nbformat.v4.new_markdown_cell("## And now\n\nWhy?"))
     nb.cells.append(question("why"))
@@ -211,16 +212,62 @@ def test_the_masters_that_a_course_edits_counts_for_students_marks_and_markers(t
     assert verdict["cells"]["reparameterize"] == {"score": 8.0, "max_score": 10.0}
     assert verdict["notes"] == []  # nobody is told that they changed what the instructor changed
     assert rows(root, "hw3")["ann"]["reparameterize"] == (8, False)
+    assert rows(root, "hw3")["ann"]["kl_divergence"] == (3.1, False)
     assert rows(root, "hw3")["ann"]["why"] == (None, True)
     marked = nbformat.read(root / "autograded/ann/hw3/roll.ipynb", as_version=4)
     assert "office hours" in cell(marked, "reparameterize").source
     assert "because." in marked.cells[marked.cells.index(cell(marked, "why")) - 1].source
     # The same from `check` in the course folder, and from nbgrader.
-    assert json.loads(run("check", "--json", root / "submitted/ann/hw3/roll.ipynb", cwd=root).stdout)["score"] == 11
+    assert json.loads(run("check", "--json", root / "submitted/ann/hw3/roll.ipynb", cwd=root).stdout)["score"] == pytest.approx(
+        11.1
+    )
     assert "10 points" in run("rubric", cwd=root).stdout
     by_grade = rows(root, "hw3")
     nbgrader(root, "autograde", "hw3", "--force")
     assert rows(root, "hw3") == by_grade
+    # Edited once more, and not released again.
+    source = root / "source/hw3/roll.ipynb"
+    nb = nbformat.read(source, as_version=4)
+    cell(nb, "why").metadata.nbgrader["points"] = 3
+    nbformat.write(nb, source)
+    done = run("grade", "hw3", cwd=root)
+    assert done.returncode == 2
+    assert "why: the master notebook was edited after its release" in " ".join(done.stderr.split())
+    assert "edited after its release" in nbgrader(root, "autograde", "hw3", "--force", status=2)
+    assert rows(root, "hw3") == by_grade
+
+
+def test_a_second_notebook_of_the_assignment_is_marked_as_ever(tmp_path):
+    root = new_course(tmp_path, "hw3", "roll")
+    test = nbformat.v4.new_code_cell("assert answer == 42")
+    test.metadata["nbgrader"] = {**question("t").metadata["nbgrader"], "locked": True, "solution": False}
+    theory = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("answer = 42"), test])
+    theory.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    put(root / "source/hw3/theory.ipynb", nbformat.writes(theory).encode())
+    run("release", "hw3", cwd=root)
+    put(root / "submitted/ann/hw3/roll.ipynb", answers(released(root, "hw3", "roll")))
+    put(root / "submitted/ann/hw3/theory.ipynb", (root / "notebooks/hw3/theory.ipynb").read_bytes())
+    put(root / "submitted/ben/hw3/theory.ipynb", (root / "notebooks/hw3/theory.ipynb").read_bytes())
+    run("grade", "hw3", cwd=root)
+    by_grade = rows(root, "hw3")
+    assert (by_grade["ann"]["t"], by_grade["ann"]["reparameterize"]) == ((2, False), (5, False))
+    assert (by_grade["ben"]["t"], by_grade["ben"]["reparameterize"]) == ((2, False), (None, True))
+    nbgrader(root, "autograde", "hw3", "--force")
+    assert rows(root, "hw3") == by_grade
+
+
+def test_an_old_master_whose_cells_have_no_ids_is_known_too(tmp_path):
+    root = new_course(tmp_path, "hw3", "roll")
+    path = root / "source/hw3/roll.ipynb"
+    nb = json.loads(path.read_text())
+    nb["nbformat_minor"] = 4
+    for c in nb["cells"]:
+        del c["id"]
+    path.write_text(json.dumps(nb))
+    course = Course(root)
+    found = course.find("hw3")
+    assert (found.name, found.test_cells) == (OURS, ["reparameterize", "kl_divergence"])
+    assert make(course, found)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -340,6 +387,10 @@ TAKEN = {
         lambda bob: (put(bob / "hw3/roll.ipynb", NOTEBOOK), put(bob / "hw3/timestamp.txt", b"last Tuesday")),
         "hw3/roll.ipynb", "says “last Tuesday”, which is no date and time",
     ),
+    "a time of the student's own": (
+        lambda bob: (put(bob / "hw3/x/roll.ipynb", NOTEBOOK), put(bob / "hw3/x/timestamp.txt", b"2020-01-01")),
+        "hw3/x/roll.ipynb", "counts",
+    ),
     "checkpoints": (
         lambda bob: (
             put(bob / "hw3/roll.ipynb", NOTEBOOK),
@@ -357,12 +408,17 @@ def test_the_obvious_notebook_is_taken_with_a_note(case, found):
     assert str(handed_in.path).endswith(f"bob/{path}")
     assert (note in handed_in.note) if note else not handed_in.note
     assert handed_in.read().startswith(NOTEBOOK)
+    assert handed_in.timestamp is None
 
 
 NOT_TAKEN = {
     "two": (lambda bob: (put(bob / "hw3/a.ipynb", NOTEBOOK), put(bob / "hw3/b.ipynb", NOTEBOOK)), "None of a.ipynb, b.ipynb"),
     "none": (lambda bob: put(bob / "hw3/roll.html", b"<p>"), "There is no notebook, but roll.html: ask the student"),
     "empty": (lambda bob: (bob / "hw3").mkdir(), "The folder is empty"),
+    "a name in another encoding": (
+        lambda bob: put(bob / "hw3" / os.fsdecode(b"L\xf6sung.pdf"), b""), "There is no notebook, but L\ufffdsung.pdf",
+    ),
+    "a folder as deep as Python": (lambda bob: (bob / "hw3" / "a/" * 1100).mkdir(parents=True), "or folders in folders"),
     "a broken link": (
         lambda bob: ((bob / "hw3").mkdir(), (bob / "hw3/roll.ipynb").symlink_to("/nowhere")), "is a link, and links are not",
     ),
@@ -413,7 +469,34 @@ def test_links_and_whatever_is_too_large_are_not_put_beside_the_code(found, tmp_
     ours = dataclasses.replace(assignment, assignment_id="hw3", notebook_id="roll")
     assert submitted.files_beside(coursedir, ours, handed_in.path) == {"helpers.py": b"x = 1"}
     staged = submitted.stage(coursedir, ours, handed_in)
-    assert {path.name for path in staged.parent.rglob("*")} == {"roll.ipynb", "helpers.py", "large.csv"}
+    assert [path.name for path in staged] == ["roll.ipynb"]
+    assert {path.name for path in staged[0].parent.rglob("*")} == {"roll.ipynb", "helpers.py", "large.csv"}
+
+
+def test_names_that_say_what_a_database_would_stop_nobody(found, tmp_path, assignment):
+    def make(bob):
+        put(bob / "hw3/x.ipynb", NOTEBOOK)
+        put(bob / "hw3/roll.ipynb/database is locked/a.txt", b"")
+        put(bob / "hw3" / ("long" * 60) / "b.txt", b"")
+
+    (handed_in,) = found(make)
+    coursedir = CourseDirectory(root=str(tmp_path), config=Config())
+    ours = dataclasses.replace(assignment, assignment_id="hw3", notebook_id="roll")
+    (staged,) = submitted.stage(coursedir, ours, handed_in)
+    assert staged.read_bytes() == NOTEBOOK
+    for said in ("NotADirectoryError: [Errno 20] Not a directory: 'roll.ipynb/database is locked'", "x autograder.errors.Y: z"):
+        assert known_failure(said) is None
+
+
+def test_the_courses_own_files_are_there_but_for_those_that_it_keeps(found, tmp_path, assignment):
+    for name in ("data.csv", "private/answers.csv", "edit.py"):
+        put(tmp_path / "source" / "hw3" / name, b"ours")
+    (handed_in,) = found(lambda bob: [put(bob / "hw3" / name, NOTEBOOK) for name in ("roll.ipynb", "data.csv", "edit.py")])
+    config = Config({"Autograde": {"exclude_overwriting": {"hw3": ["edit.py"]}}})
+    coursedir = CourseDirectory(root=str(tmp_path), config=config)
+    coursedir.ignore = [*coursedir.ignore, "private*"]
+    ours = dataclasses.replace(assignment, assignment_id="hw3", notebook_id="roll")
+    assert submitted.files_beside(coursedir, ours, handed_in.path) == {"data.csv": b"ours", "edit.py": NOTEBOOK}
 
 
 # --- a class ---------------------------------------------------------------------------------------------------------
@@ -532,6 +615,8 @@ def test_everybody_in_a_class_of_forty_is_accounted_for_both_ways(forty, tmp_pat
     nbgrader(root, "generate_feedback", "hw3")
     assert {path.parent.parent.name for path in root.glob("feedback/*/hw3/roll.html")} == expected.keys()
     assert not list((root / "feedback").rglob("helpers.py"))
+    beside = f"submitted/t{ODD.index('beside'):02}/hw3/roll.ipynb"
+    assert json.loads(run("check", "--json", beside, cwd=root).stdout)["score"] == 8
 
 
 # --- time ------------------------------------------------------------------------------------------------------------
@@ -627,11 +712,13 @@ def test_a_full_disk_is_told_and_what_was_recorded_stays(two):
 def test_what_went_wrong_is_told_in_one_sentence():
     for said, words in (
         ("sqlalchemy.exc.OperationalError: (psycopg.OperationalError) server closed the connection", "does not answer"),
+        ("sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) no such column: x", "nbgrader db upgrade"),
         ("OSError: [Errno 28] No space left on device: 'x'", "The disk is full"),
-        ("sqlalchemy.exc.DatabaseError: file is not a database", "The gradebook is damaged"),
+        ("sqlalchemy.exc.DatabaseError: (sqlite3.DatabaseError) file is not a database", "The gradebook is damaged"),
     ):
         assert words in str(known_failure(f"a\n{said}\nb"))
-    assert isinstance(known_failure("database is locked"), GradebookLocked)
+    locked = "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked"
+    assert isinstance(known_failure(locked), GradebookLocked)
     assert known_failure("something else") is None
 
 

@@ -5,7 +5,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from autograder.course.fill import cell, fill
-from autograder.grading.notebook import Submission
+from autograder.errors import Ungradable
+from autograder.grading.notebook import Submission, read
+from autograder.grading.settings import Settings
 from autograder.grading.submission import grade
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
 
@@ -105,6 +107,29 @@ def test_no_statement_runs_twice_and_none_inside_a_class_is_left_out(marked):
     assert "In code cell 1 the line `1 / 0` failed (`ZeroDivisionError`)" in verdict.notes[0]
 
 
+def test_what_is_said_of_the_rest_of_a_cell_is_true(marked):
+    said = " ".join(marked(set_up("exit()")).notes)
+    assert "the rest of the cell was not run" not in said or "`exit()`" in said
+    for source, words in (("raise SystemExit\nx = 1", "was not run"), ("%%time\n1 / 0\nx = 1", "was not run")):
+        notes = marked(lambda nb, source=source: nb.cells.insert(0, new_code_cell(source))).notes
+        assert words in notes[0]
+    imports = marked(set_up("import newer"), {"newer.py": b"type X = int\n"})
+    assert "the line `import newer` failed (`SyntaxError`); the rest of the cell was run" in imports.notes[0]
+    assert imports.score == 8
+
+
+def test_many_files_with_long_names_cost_nothing(marked):
+    assert marked(files={f"{'名' * 120}{number}": b"x" for number in range(100)}).score == 8
+    assert marked(files={"data": b"", "data/more.csv": b""}).score == 8
+
+
+def test_more_cells_than_anybody_writes_are_not_read(submission):
+    nb = nbformat.reads(submission().decode(), as_version=4)
+    nb.cells += [new_markdown_cell("x") for _ in range(3000)]
+    with pytest.raises(Ungradable, match="more than the 3000 that are read"):
+        read(nbformat.writes(nb).encode())
+
+
 def test_a_cell_in_newer_python_is_explained(marked):
     verdict = marked(set_up("type Number = float"))
     assert "not Python as version 3." in verdict.notes[0]
@@ -195,6 +220,28 @@ def test_the_definition_in_force_at_the_test_cell_counts(marked, release, assign
         nb.cells.insert(nb.cells.index(cell(nb, "vae_loss")), new_code_cell("def scale(logvar):\n    return logvar"))
 
     assert marked(help, vae_model=helped).score == 8
+
+
+def test_a_test_cell_that_was_lost_asks_for_the_definition_above_the_next_task(marked, release):
+    def edit(nb):
+        again(release)(nb)
+        nb.cells.remove(cell(nb, "reparameterize"))
+
+    assert marked(edit, vae_model=WRONG).score == 8
+
+
+def test_cells_that_are_run_when_all_is_judged_find_the_notebooks_end(release, assignment):
+    nb = fill(release, RIGHT)
+    again(release)(nb)
+    nb.cells.insert(nb.cells.index(cell(nb, "vae_loss")), new_code_cell("later = 'the end'"))
+    nb.cells.append(new_code_cell("print(later)", id="last"))
+    for name in ("vae_loss", "kl_divergence"):  # the first task is the last one that is asked about
+        moved = cell(nb, name)
+        nb.cells.remove(moved)
+        nb.cells.insert(nb.cells.index(cell(nb, "reparameterize")), moved)
+    graded = grade(nbformat.writes(nb).encode(), assignment, Settings(execute="all"))
+    assert graded.verdict.score == 8
+    assert [output.text for output in graded.outputs["last"]] == ["the end\n"]
 
 
 def test_a_later_definition_counts_where_there_was_none_or_the_stub(release, assignment):
