@@ -34,13 +34,13 @@ help:
 demo: setup
 	$(BIN)/autograder demo
 
-# As many at a time as there are cores; a module stays together for what it has made once.
+# As many at a time as there are cores; a file stays together for what it has made once.
 test: setup browser database lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not alone"
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
 check: .venv/ready lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not sandboxed"
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not sandboxed"
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -26,29 +26,12 @@ def assignment():
     return assignments.load("vae_swiss_roll")
 
 
-# Modules whose tests need nothing of each other, and so may run in any process of pytest-xdist. Those of the other modules
-# stay together, for what they have made once.
-SCATTERED = {
-    "test_border",
-    "test_cli",
-    "test_conformance",
-    "test_marks",
-    "test_notebooks",
-    "test_policies",
-    "test_project",
-    "test_rooms",
-}
-
-
-LONGEST = {"test_hostile", "test_repeatability", "test_grade", "test_catalogue", "test_new_assignment", "test_notebooks"}
+# Begun first, where several files run at a time.
+LONGEST = {"test_catalogue", "test_course", "test_grade", "test_new_assignment", "test_notebooks", "test_repeatability"}
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.stem not in LONGEST)  # they are begun first where several run at a time
-    for item in items:
-        if item.path.stem not in SCATTERED and not item.get_closest_marker("xdist_group"):
-            way = item.callspec.params["class_"] if "class_" in item.fixturenames else ""
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {way}"))
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 def in_folder(assignment, folder):

@@ -184,7 +184,7 @@ def test_all_other_commands_of_the_pages_run_in_order_and_mark_a_class(tmp_path)
     shutil.copytree(ROOT / "source", checkout / "source")
     config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
     settings = settings_on_their_page()
-    assert len(settings) == 7
+    assert len(settings) == 8
     lines = [f"{name} = {example}\n" for name, example in settings]
     (checkout / "nbgrader_config.py").write_text(config + "".join(lines), encoding="utf-8")
     submitted = course / "submitted/ada/vae_swiss_roll/vae_swiss_roll.ipynb"
