@@ -117,10 +117,14 @@ class Course:
         raise otherwise(f"nbgrader {command} failed:\n{said.strip()}")
 
 
-OURS = r"^autograder\.errors\.\w+: (.+)|^\[ERROR\] (?:The grader failed; nobody was marked|Nothing was released)\. (.+)"
+OURS = (
+    r"^(?:\[ERROR\] |\s*)autograder\.errors\.\w+: (.+)"
+    r"|^\[ERROR\] (?:The grader failed; nobody was marked|Nothing was released)\. (.+)"
+)
 
 # What databases and systems say, what it means, and what to do. From the beginning of a line: a file's name may say anything.
-SQL = r"^sqlalchemy\.exc\.\w+: \("
+LOGGED = r"^(?:\[ERROR\] |\s*)"  # as nbgrader logs the end of a traceback
+SQL = LOGGED + r"sqlalchemy\.exc\.\w+: \("
 FAILURES = [
     (
         SQL + r"(?:sqlite3\.OperationalError\) database is locked|psycopg\.errors\.(?:LockNotAvailable|DeadlockDetected)\))",
@@ -135,15 +139,21 @@ FAILURES = [
         "The gradebook is damaged: put back a copy of it, or move it away and run `autograder release`.",
     ),
     (
-        SQL + r"sqlite3\.OperationalError\) database or disk is full|^(?:builtins\.)?OSError: \[Errno (?:28|122)\]",
+        SQL
+        + r"sqlite3\.OperationalError\) database or disk is full|"
+        + LOGGED
+        + r"(?:builtins\.)?OSError: \[Errno (?:28|122)\]",
         "The disk is full: make room.",
     ),
     (
-        SQL + r"sqlite3\.OperationalError\) (?:attempt to write|unable to open)|^(?:builtins\.)?OSError: \[Errno 30\]",
+        SQL
+        + r"sqlite3\.OperationalError\) (?:attempt to write|unable to open)|"
+        + LOGGED
+        + r"(?:builtins\.)?OSError: \[Errno 30\]",
         "The gradebook or its folder cannot be written: see to the rights of the course folder.",
     ),
     (
-        r"^sqlalchemy\.exc\.(?:OperationalError|InterfaceError|DatabaseError): \(",
+        LOGGED + r"sqlalchemy\.exc\.(?:OperationalError|InterfaceError|DatabaseError): \(",
         "The gradebook does not answer: see that its server runs, and that c.CourseDirectory.db_url is right.",
     ),
 ]
@@ -154,7 +164,7 @@ def known_failure(said: str) -> CourseError | None:
     """The grader's failure in what nbgrader, a database or the system said, with its repair; None when it is none of these."""
     for pattern, meaning in FAILURES:
         if match := re.search(pattern, said, re.MULTILINE):
-            line = said[match.start() :].splitlines()[0]
+            line = said[match.start() :].strip().splitlines()[0].removeprefix("[ERROR] ")
             kind = GradebookLocked if "locked" in match[0] else CourseError
             return kind(f"{meaning}{LAST} ({shortened(line)})")
     return None

@@ -11,7 +11,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 MAX_NOTES = 3  # of one cell; what fails after a line that failed is its consequence, mostly
-LINE = re.compile(r"^(?:Cell|Input) In ?\[\d+\](?:, line|:?) ?(\d+)", re.MULTILINE)
+LINE = re.compile(r"^\s*(?:Cell|Input) In ?\[\d+\](?:, line|:?) ?(\d+)", re.MULTILINE)
 SYNTAX = {"SyntaxError", "IndentationError", "TabError"}
 MODULE = re.compile(r"No module named '([\w.]{1,60})'")
 NAME = re.compile(r"name '(\w{1,60})' is not defined")

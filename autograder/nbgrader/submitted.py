@@ -352,6 +352,8 @@ def beside(path: pathlib.Path) -> list[pathlib.Path]:
     found, left = [], MAX_BESIDE
     with contextlib.suppress(OSError):
         for other in walk(path.parent, set()):
+            if not str(other.relative_to(path.parent)).isprintable():  # nbgrader logs names as they are
+                continue
             if other.name == TIMESTAMP or NOTEBOOK.fullmatch(other.name) or not is_regular(other):
                 continue
             left -= other.lstat().st_size
