@@ -1,5 +1,6 @@
 """The command line: options and help. What the commands do is in the packages beside this file; printing.py shows it."""
 
+import contextlib
 import functools
 import io
 import json
@@ -10,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
+from traitlets.config import Config
 
 from autograder import assignment as assignments
 from autograder.assignment import Assignment
@@ -77,20 +79,32 @@ def in_course(course: pathlib.Path, name: str | None, option: str | None = None,
     Args:
         only: whether it must be the course's; otherwise an installed one does, and there need be no course.
     """
+    named, config = one_name(name, option), course_settings(course, only)
     from autograder.nbgrader import configuration, recognition
 
-    named, config = one_name(name, option), configuration.read(course)
-    if only and not (course / configuration.CONFIG).exists():
-        raise CourseError(
-            f"{course.resolve()} holds no nbgrader_config.py, so it is no course folder; go to one or name it with --course."
-        )
-    configuration.settings(config)
     try:
         return recognition.in_course(configuration.CourseDirectory(course, config), named, DEFAULT)
     except UnknownAssignment as error:
         if only:
             raise typer.BadParameter(str(error)) from error
         return chosen(named)
+
+
+def course_settings(course: pathlib.Path, only: bool = True) -> Config:
+    """The configuration of the course in a folder, what it sets for marking checked.
+
+    Args:
+        only: whether there must be one.
+    """
+    from autograder.nbgrader import configuration
+
+    if only and not (course / configuration.CONFIG).exists():
+        raise CourseError(
+            f"{course.resolve()} holds no nbgrader_config.py, so it is no course folder; go to one or name it with --course."
+        )
+    config = configuration.read(course)
+    configuration.settings(config)
+    return config
 
 
 def files_beside(course: pathlib.Path, of: Assignment, notebook: pathlib.Path) -> dict[str, bytes]:
@@ -222,8 +236,10 @@ def grade(
     """
     if workers and scheduler:
         raise typer.BadParameter("--workers is for this machine; a cluster has the workers that were started for it")
-    started, total, of = time.monotonic(), 0, in_course(course, assignment, option, only=True)
-    from autograder.course.executors import Cluster, Processes
+    started, total = time.monotonic(), 0
+    named = one_name(assignment, option)
+    course_settings(course)
+    from autograder.course.executors import Cluster, Executor, Processes
     from autograder.printing import Tally
 
     tally = Tally()
@@ -234,8 +250,15 @@ def grade(
         progress(done, count, f"marking, {rate:.1f} a second" if done else "starting")
 
     try:
-        with Cluster(scheduler) if scheduler else Processes(of, workers) as executor, bar("starting") as progress:
-            # Imported only now: the processes start meanwhile.
+        with contextlib.ExitStack() as stack:
+            # Most courses keep our name, and the processes start while the rest is imported and looked for.
+            likely = assignments.load(named if named in assignments.names() else DEFAULT)
+            executor: Executor
+            executor = stack.enter_context(Cluster(scheduler)) if scheduler else stack.enter_context(Processes(likely, workers))
+            progress = stack.enter_context(bar("starting"))
+            of = in_course(course, named, only=True)
+            if of.name != likely.name and not scheduler:
+                executor = stack.enter_context(Processes(of, workers))
             from autograder.course.batch import grade_class
             from autograder.course.folder import Course
 
