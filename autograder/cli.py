@@ -7,7 +7,7 @@ import json
 import pathlib
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -15,8 +15,11 @@ from traitlets.config import Config
 
 from autograder import assignment as assignments
 from autograder.assignment import Assignment
-from autograder.errors import CourseError, GraderError, UnknownAssignment
+from autograder.errors import GraderError, UnknownAssignment
 from autograder.printing import bar, err, out
+
+if TYPE_CHECKING:
+    from autograder.course import folder
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,45 +76,29 @@ def one_name(name: str | None, option: str | None) -> str | None:
     return name or option
 
 
-def in_course(course: pathlib.Path, name: str | None, option: str | None = None, only: bool = False) -> Assignment:
-    """The assignment that was named, as the course in a folder has it; a usage error lists those that exist.
+def in_course(place: "folder.Course", name: str | None) -> Assignment:
+    """The course's assignment of that name, or its only one; a usage error lists those that exist."""
+    try:
+        return place.find(name, DEFAULT)
+    except UnknownAssignment as error:
+        raise typer.BadParameter(str(error)) from error
 
-    Args:
-        only: whether it must be the course's; otherwise an installed one does, and there need be no course.
-    """
-    named, config = one_name(name, option), course_settings(course, only)
+
+def configured(course: pathlib.Path, config: Config, name: str | None) -> Assignment:
+    """The assignment of that name as a folder's course has it, or as it is installed; there need be no course."""
     from autograder.nbgrader import configuration, recognition
 
-    try:
-        return recognition.in_course(configuration.CourseDirectory(course, config), named, DEFAULT)
-    except UnknownAssignment as error:
-        if only:
-            raise typer.BadParameter(str(error)) from error
-        return chosen(named)
-
-
-def course_settings(course: pathlib.Path, only: bool = True) -> Config:
-    """The configuration of the course in a folder, what it sets for marking checked.
-
-    Args:
-        only: whether there must be one.
-    """
-    from autograder.nbgrader import configuration
-
-    if only and not (course / configuration.CONFIG).exists():
-        raise CourseError(
-            f"{course.resolve()} holds no nbgrader_config.py, so it is no course folder; go to one or name it with --course."
-        )
-    config = configuration.read(course)
     configuration.settings(config)
-    return config
+    try:
+        return recognition.in_course(configuration.CourseDirectory(course, config), name, DEFAULT)
+    except UnknownAssignment:
+        return chosen(name)
 
 
-def files_beside(course: pathlib.Path, of: Assignment, notebook: pathlib.Path) -> dict[str, bytes]:
+def files_beside(course: pathlib.Path, config: Config, of: Assignment, notebook: pathlib.Path) -> dict[str, bytes]:
     """What was handed in beside a notebook in the course's folder of submissions; elsewhere anything may lie beside one."""
     from autograder.nbgrader import configuration
 
-    config = configuration.read(course)
     light = configuration.CourseDirectory(course, config)
     if not notebook.resolve().is_relative_to(pathlib.Path(light.root, light.submitted_directory).resolve()):
         return {}
@@ -119,8 +106,7 @@ def files_beside(course: pathlib.Path, of: Assignment, notebook: pathlib.Path) -
 
     from autograder.nbgrader import submitted
 
-    config.CourseDirectory.root = light.root
-    return submitted.files_beside(CourseDirectory(config=config), of, notebook)
+    return submitted.files_beside(CourseDirectory(config=config, root=light.root), of, notebook)
 
 
 @app.command()
@@ -144,11 +130,13 @@ def demo(
 @app.command()
 def release(assignment: Name = None, course: Course = HERE, option: Option = None) -> None:
     """Generates the student release and proves that it holds no solution, no hidden check, no reference value."""
-    of = in_course(course, assignment, option, only=True)
+    named = one_name(assignment, option)
     from autograder.course import folder
     from autograder.course.release import make
 
-    path, leaks = make(folder.Course(course), of)
+    place = folder.Course(course)
+    of = in_course(place, named)
+    path, leaks = make(place, of)
     if leaks:
         for leak in leaks:
             err.print(f"[red]✗[/] {escape(leak)}")
@@ -179,18 +167,20 @@ def check(
 
     Exit code 0: every notebook was graded; 1: some could not be; 2: the grader itself failed, and there are no marks.
     """
-    of, verdicts = in_course(course, option), {}
+    from autograder.nbgrader import configuration
+
+    config, verdicts = configuration.read(course), {}
+    of = configured(course, config, option)
     from autograder.grading.submission import grade
     from autograder.grading.verdict import Status, Verdict
-    from autograder.nbgrader import configuration
     from autograder.printing import show_evidence, show_verdict
 
-    settings = configuration.settings(configuration.read(course), of, sandbox=sandbox)
+    settings = configuration.settings(config, of, sandbox=sandbox)
     with bar("marking") as progress:
         for number, path in enumerate(notebooks):
             progress(number, len(notebooks), f"marking {path.name}")
             try:
-                files = files_beside(course, of, path)
+                files = files_beside(course, config, of, path)
                 verdicts[path] = grade(path.read_bytes(), of, settings, explain, files).verdict
             except OSError as error:
                 verdicts[path] = Verdict(Status.UNGRADABLE, message=f"The file cannot be read: {error.strerror}.")
@@ -238,7 +228,9 @@ def grade(
         raise typer.BadParameter("--workers is for this machine; a cluster has the workers that were started for it")
     started, total = time.monotonic(), 0
     named = one_name(assignment, option)
-    course_settings(course)
+    from autograder.nbgrader import configuration
+
+    configuration.settings(configuration.of_course(course))  # what is wrong is told before anything starts
     from autograder.course.executors import Cluster, Executor, Processes
     from autograder.printing import Tally
 
@@ -256,14 +248,13 @@ def grade(
             executor: Executor
             executor = stack.enter_context(Cluster(scheduler)) if scheduler else stack.enter_context(Processes(likely, workers))
             progress = stack.enter_context(bar("starting"))
-            of = in_course(course, named, only=True)
+            from autograder.course import folder
+            from autograder.course.batch import grade_class
+
+            place = folder.Course(course, execute)
+            of = in_course(place, named)
             if of.name != likely.name and not scheduler:
                 executor = stack.enter_context(Processes(of, workers))
-            from autograder.course.batch import grade_class
-            from autograder.course.folder import Course
-
-            place = Course(course, execute)
-            place.settings.check(of)
             for result in grade_class(place, of, executor, tell, again):
                 tally.add(result)
                 if as_json:
@@ -292,11 +283,13 @@ def rubric(
     option: Option = None,
 ) -> None:
     """The rubric as a Markdown page, made from the hidden checks themselves; it holds no solution."""
-    of = in_course(course, assignment, option)
+    named = one_name(assignment, option)
     from autograder.course.rubric import page
     from autograder.nbgrader import configuration
 
-    text = page(of, configuration.settings(configuration.read(course), of))
+    config = configuration.read(course)
+    of = configured(course, config, named)
+    text = page(of, configuration.settings(config, of))
     if output is None:
         print(text, end="")
     else:

@@ -41,11 +41,7 @@ class Course:
 
     def __init__(self, root: pathlib.Path, execute: str | None = None) -> None:
         self.root = root.resolve()
-        if not (self.root / configuration.CONFIG).exists():
-            raise CourseError(
-                f"{self.root} holds no nbgrader_config.py, so it is no course folder; go to one or name it with --course."
-            )
-        config = configuration.read(self.root)
+        config = configuration.of_course(self.root)
         config.CourseDirectory.root = str(self.root)
         if execute is not None:
             config.GradeOutside.execute = execute
@@ -57,14 +53,14 @@ class Course:
         self.api = NbGraderAPI(self.coursedir, config=config)
         self._connection = OneConnection()
 
-    def find(self, name: str) -> Assignment:
-        """The assignment of ours that the course has under that name.
+    def find(self, name: str | None, otherwise: str = "") -> Assignment:
+        """As `recognition.in_course`, the course's settings checked for it.
 
         Raises:
-            UnknownAssignment: there is none.
+            UnknownAssignment: there is none, or there are several.
             CourseError: it cannot be marked, or a setting does not fit it.
         """
-        found = recognition.in_course(self.coursedir, name)
+        found = recognition.in_course(self.coursedir, name, otherwise)
         self.settings.check(found)
         return found
 

@@ -80,6 +80,15 @@ def read(folder: pathlib.Path) -> Config:
         raise CourseError(f"{path}{where}: {type(error).__name__}: {error}") from error
 
 
+def of_course(folder: pathlib.Path) -> Config:
+    """As `read`, of a folder that must be a course's; CourseError where it is none."""
+    if not (folder / CONFIG).exists():
+        raise CourseError(
+            f"{folder.resolve()} holds no {CONFIG}, so it is no course folder; go to one or name it with --course."
+        )
+    return read(folder)
+
+
 def settings(config: Config, assignment: Assignment | None = None, **instead: Any) -> Settings:
     """The Settings in a configuration, checked: all that `c.GradeOutside` sets exists, and fits the assignment.
 
