@@ -11,7 +11,6 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
-import itertools
 import pathlib
 import signal
 import threading
@@ -161,7 +160,7 @@ def in_gradebook(course: Course, assignment: Assignment) -> dict[str, tuple[date
                 f"The gradebook does not know {assignment.assignment_id} yet: run "
                 f"`autograder release {assignment.assignment_id}` in the course folder first."
             ) from error
-        recognition.as_released(course.coursedir, assignment)
+        recognition.as_released(gradebook, assignment)
         submissions = gradebook.assignment_submissions(assignment.assignment_id)
         return {
             submission.student_id: (submission.timestamp, lateness(submission, course.coursedir.config))
@@ -191,19 +190,21 @@ def is_recorded(
     return bool(about.get("result") == key and about.get("late") == late)
 
 
-LOCKED = 4  # attempts to write into a gradebook that another program holds
+PAUSES = (1, 2, 3)  # seconds between attempts to write into a gradebook that another program holds
 
 
 def record(course: Course, assignment: Assignment, handed_in: HandedIn) -> None:
-    for seconds in [*itertools.accumulate([1] * (LOCKED - 1)), None]:
+    for seconds in PAUSES:
         try:
-            with uninterrupted():
-                course.autograde(assignment, handed_in)
-            return
+            return record_once(course, assignment, handed_in)
         except GradebookLocked:
-            if seconds is None:
-                raise
             time.sleep(seconds)
+    record_once(course, assignment, handed_in)
+
+
+def record_once(course: Course, assignment: Assignment, handed_in: HandedIn) -> None:
+    with uninterrupted():
+        course.autograde(assignment, handed_in)
 
 
 @contextlib.contextmanager

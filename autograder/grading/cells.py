@@ -54,6 +54,11 @@ def words(cells: Iterable[NotebookNode]) -> set[str]:
     return set(re.findall(r"\w+", code(cells)))
 
 
+def runnable(cells: Iterable[NotebookNode]) -> list[NotebookNode]:
+    """The code cells among them that hold something."""
+    return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+
+
 def code(cells: Iterable[NotebookNode]) -> str:
     """The source of the code cells among them."""
     return "\n".join(cell.source for cell in cells if cell.cell_type == "code")
@@ -77,7 +82,7 @@ class Moments:
     def of(cls, nb: NotebookNode, cells: Sequence[NotebookNode], assignment: Assignment) -> "Moments":
         """Those of a submission, of which `cells` are run."""
         place = {id(cell): number for number, cell in enumerate(nb.cells)}
-        run = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+        run = runnable(cells)
         own = {cell.source for cell in assignment.master.cells}
         after, again, more = {}, {}, []
         for test in nb.cells:

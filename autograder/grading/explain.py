@@ -83,14 +83,17 @@ def explain(error: SubmissionError, source: str, like: str) -> Explanation:
 
 def no_answer(error: SubmissionError) -> bool:
     """Whether it says that there is no answer: nothing of that name, or the stub as it was handed out."""
-    return isinstance(error, NotCallable) or (
-        isinstance(error, Raised) and error.kind == "NotImplementedError" and not error.device
-    )
+    return isinstance(error, NotCallable) or (isinstance(error, Raised) and is_stub(error))
+
+
+def is_stub(error: Raised) -> bool:
+    """Whether it is the stub's; torch raises the same where a device is not there."""
+    return error.kind == "NotImplementedError" and not error.device
 
 
 def raised(error: Raised, source: str, like: str) -> Explanation:
     where = quoted(error.line, source)
-    if error.kind == "NotImplementedError" and not error.device:
+    if is_stub(error):
         return "The task is still to do: its stub raises `NotImplementedError`.", Mistake.NOT_DONE, None
     if error.device:
         return (

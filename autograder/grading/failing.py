@@ -27,8 +27,8 @@ def failures(cell: NotebookNode, number: int) -> list[str]:
     errors = [output for output in cell.outputs if output.output_type == "error"]
     found = []
     for error in errors:
-        if error.ename in SYNTAX and not is_python(cell.source):
-            found.append(not_python(cell.source, number))
+        if error.ename in SYNTAX and (why := not_python(cell.source, number)):
+            found.append(why)
         elif error.ename != "KeyboardInterrupt":
             match = LINE.search("\n".join(error.traceback))
             line = source_line(cell.source, int(match[1])) if match else ""
@@ -37,15 +37,6 @@ def failures(cell: NotebookNode, number: int) -> list[str]:
             found.append(f"In code cell {number} {shown} failed{because(error)}; the rest of the cell {rest}.")
     more = len(found) - MAX_NOTES
     return [*found[:MAX_NOTES], *([f"In code cell {number} {more} more lines failed."] if more > 0 else [])]
-
-
-def is_python(source: str) -> bool:
-    """Whether a cell, its magics translated, is Python as this version reads it."""
-    try:
-        ast.parse(TransformerManager().transform_cell(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
 
 
 def source_line(source: str, number: int) -> str:
@@ -66,16 +57,17 @@ def because(error: NotebookNode) -> str:
 
 
 def not_python(source: str, number: int) -> str:
-    """Why a cell could not be run at all."""
-    version = ".".join(platform.python_version_tuple()[:2])
+    """Why a cell, its magics translated, could not be run at all; "" where it is Python as this version reads it."""
     where = ""
     try:
-        ast.parse(source)
+        ast.parse(TransformerManager().transform_cell(source))
+        return ""
     except SyntaxError as error:
         line = source_line(source, error.lineno or 0)
         where = f" at `{line}`" if line else ""
     except (ValueError, RecursionError, MemoryError):
         pass
+    version = ".".join(platform.python_version_tuple()[:2])
     return (
         f"Code cell {number} could not be run: it is not Python as version {version} reads it{where}. If the cell works for "
         f"you, your Python is newer than the one that marks, which is {version}."

@@ -27,6 +27,7 @@ from nbformat.v4 import new_notebook
 
 from autograder.assignment import Assignment
 from autograder.errors import BadReply, SandboxError, SubmissionError, TimedOut, WorkerDied
+from autograder.grading.cells import runnable
 from autograder.grading.failing import failures
 from autograder.grading.notebook import Submission, clean_outputs, visible
 from autograder.grading.pytorch import reply_to
@@ -67,7 +68,7 @@ class Session:
         moments: Mapping[str, int] | None = None,
     ) -> None:
         self._start, self._assignment, self._limits, self._gpu = start, assignment, limits, gpu
-        self._cells = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+        self._cells = runnable(cells)
         self._notebook = [cell for cell in submission.nb.cells if cell.cell_type == "code"]
         self._files, self._moments = submission.files, moments or {}
         self._deadline = time.monotonic() + limits.submission_seconds
@@ -127,7 +128,7 @@ class Session:
             kernel.go_on(self._seconds(self._limits.call_seconds))
         except SubmissionError:  # what the marks depend on takes all the time by itself
             return
-        for cell in [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]:
+        for cell in runnable(cells):
             try:
                 cell.outputs = kernel.execute(visible(cell.source), self._seconds(self._limits.cell_seconds))
             except SubmissionError as error:

@@ -24,7 +24,7 @@ from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader import converters
-from nbgrader.api import SubmittedAssignment
+from nbgrader.api import Gradebook, SubmittedAssignment
 from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, Execute, SaveAutoGrades
 from traitlets.config import Config
 
@@ -52,8 +52,6 @@ class Found:
         assignment: the course's.
         settings: the course's.
         key: the name of the result.
-        raw: the bytes that were handed in.
-        files: those beside them.
         submission: what was read from them; None when there is nothing to mark.
         ungradable: why, else "".
     """
@@ -62,8 +60,6 @@ class Found:
     assignment: Assignment
     settings: Settings
     key: str
-    raw: bytes
-    files: dict[str, bytes]
     submission: Submission | None = None
     ungradable: str = ""
 
@@ -122,11 +118,11 @@ class SubmissionExporter(NotebookExporter):
                 "would run without a sandbox: start from MARKING in autograder/nbgrader/__init__.py."
             )
         self._settings = configuration.settings(self.config, assignment)
-        if not isinstance(converter, OneStudent):  # whoever marks a class has asked once
-            recognition.as_released(coursedir, assignment)
         if isinstance(converter, OneStudent):
             class_ = [converter.handed_in]
         else:
+            with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
+                recognition.as_released(gradebook, assignment)
             class_ = submitted.look(coursedir, assignment, coursedir.student_id)
         for handed_in in class_:
             said = handed_in.problem or handed_in.note
@@ -166,11 +162,11 @@ class SubmissionExporter(NotebookExporter):
         raw = path.read_bytes()
         problem = handed_in.problem
         key = results.unmarked(problem) if problem else results.key(raw, assignment, self._settings, files)
-        found = Found(pathlib.Path(coursedir.root), assignment, self._settings, key, raw, files)
+        found = Found(pathlib.Path(coursedir.root), assignment, self._settings, key)
         try:
             if problem:
                 raise Ungradable(problem)
-            found.submission = Submission.read(found.raw, assignment.master, files)
+            found.submission = Submission.read(raw, assignment.master, files)
         except Ungradable as error:
             found.ungradable = str(error)
             return placeholder(assignment, str(error)), found
@@ -237,7 +233,7 @@ class GradeOutside(configuration.Traits, Execute):
         if packed is None:
             from autograder.grading.submission import grade  # torch takes a second, and what is kept needs none
 
-            graded = outside_of_any_loop(grade, found.submission or found.raw, assignment, found.settings)
+            graded = outside_of_any_loop(grade, found.submission, assignment, found.settings)
             packed = results.pack(graded)
             store.put(found.key, packed)
         return results.unpack(packed)

@@ -9,7 +9,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import nbformat
 from nbformat import NotebookNode
@@ -18,6 +18,9 @@ from autograder import assignment as assignments
 from autograder.assignment import Assignment
 from autograder.errors import CourseError, UnknownAssignment
 from autograder.grading.notebook import defines, grade_id_of
+
+if TYPE_CHECKING:  # nbgrader takes a second to import
+    from nbgrader.api import Gradebook
 
 OUR_CALL = "autograder.stock"  # in the hidden region of every test cell of ours
 KIND = {"grade": "graded", "solution": "to be answered", "locked": "read-only"}
@@ -140,16 +143,15 @@ def in_gradebook(coursedir: CourseDirectory, assignment_id: str) -> Assignment |
     return None
 
 
-def as_released(coursedir: CourseDirectory, assignment: Assignment) -> None:
+def as_released(gradebook: "Gradebook", assignment: Assignment) -> None:
     """CourseError where the gradebook has other cells or points than the course's master: it was edited after the release."""
-    from nbgrader.api import Gradebook, MissingEntry
+    from nbgrader.api import MissingEntry
 
-    with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
-        try:
-            notebook = gradebook.find_notebook(assignment.notebook_id, assignment.assignment_id)
-        except MissingEntry:
-            return  # nbgrader says so itself
-        known = {cell.name: float(cell.max_score) for cell in notebook.grade_cells}
+    try:
+        notebook = gradebook.find_notebook(assignment.notebook_id, assignment.assignment_id)
+    except MissingEntry:
+        return  # nbgrader says so itself
+    known = {cell.name: float(cell.max_score) for cell in notebook.grade_cells}
     wanted = {id: float(data["points"]) for id, data in assignment.graded_cells.items() if data["grade"]}
     differing = sorted(id for id in known.keys() | wanted.keys() if known.get(id) != wanted.get(id))
     if differing:
@@ -178,29 +180,23 @@ def with_cells(grade_ids: Iterable[Any]) -> Assignment | None:
             own = assignments.load(name)
         except CourseError:  # another's package is broken; a notebook of its own says so by its hidden region
             continue
-        wanted = needed(own)
+        wanted = needed(name)
         if 2 * len(wanted.keys() & present) >= len(wanted):
             return own
     return None
 
 
-@functools.lru_cache(8)
-def _needed(name: str) -> dict[str, NotebookNode]:
-    own = assignments.load(name)
-    return {id: cell for cell in own.master.cells if cell.cell_type == "code" and (id := grade_id_of(cell))}
-
-
-def needed(own: Assignment) -> dict[str, NotebookNode]:
+@functools.cache
+def needed(name: str) -> dict[str, NotebookNode]:
     """grade_id → cell of the package's master: the tasks in code and the test cells, which no course may change in kind."""
-    return {
-        id: cell for id, cell in _needed(own.name).items() if cell.metadata.nbgrader.solution or cell.metadata.nbgrader.grade
-    }
+    cells = [cell for cell in assignments.load(name).master.cells if cell.cell_type == "code" and grade_id_of(cell)]
+    return {grade_id_of(c): c for c in cells if c.metadata.nbgrader.solution or c.metadata.nbgrader.grade}
 
 
 def differences(own: Assignment, master: NotebookNode) -> list[str]:
     """What of a course's master does not fit the hidden checks, in sentences that say how to mend it; empty: it fits."""
     found = []
-    for grade_id, original in needed(own).items():
+    for grade_id, original in needed(own.name).items():
         cells = [cell for cell in master.cells if grade_id_of(cell) == grade_id]
         if len(cells) != 1:
             there = "is missing" if not cells else f"stands there {len(cells)} times"

@@ -340,10 +340,8 @@ def put(path: pathlib.Path, to: pathlib.Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(path, to, follow_symlinks=False)  # costs nothing; nobody changes a staged file
-    except FileExistsError:
-        raise
-    except OSError:
-        with opened(path) as file, to.open("wb") as copy:
+    except OSError:  # another disk; where something has that name, copying fails too
+        with opened(path) as file, to.open("xb") as copy:
             shutil.copyfileobj(file, copy)
 
 
