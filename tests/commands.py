@@ -7,7 +7,6 @@ process that the server has started once. What is about starting itself (README'
 is tested with the real thing.
 """
 
-import array
 import contextlib
 import functools
 import json
@@ -73,7 +72,7 @@ def serve(requests):
     operations = assignments.load("vae_swiss_roll").operations
     zygote = Zygote.start(operations)
     while True:
-        data, descriptors = receive(requests)
+        data, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 3)
         if not data:
             return
         twin = zygote.twin()
@@ -94,12 +93,6 @@ def serve(requests):
         with contextlib.suppress(ChildProcessError):  # those that have ended
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-
-
-def receive(requests):
-    """(bytes, descriptors) of one request; descriptors of several arrive at once."""
-    data, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 3)
-    return data, list(array.array("i", descriptors))
 
 
 def become(request, descriptors, adopt):

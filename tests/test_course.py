@@ -114,14 +114,18 @@ def test_an_assignment_of_ours_is_marked_outside_under_any_name(name, notebook, 
     assert not spy.exists()
 
 
-def test_the_gradebook_tells_what_is_ours_where_source_and_release_are_gone(tmp_path):
+def attacked(tmp_path):
+    """(a course with a submission that writes a file where it can, that file)"""
     root = new_course(tmp_path, "hw3", "roll")
     nbgrader(root, "generate_assignment", "hw3")
     spy = root / "PWNED"
-    put(
-        root / "submitted/ann/hw3/roll.ipynb",
-        answers(released(root, "hw3", "roll"), vae_model=SPY.format(path=str(spy)) + VARIANCE),
-    )
+    evil = SPY.format(path=str(spy)) + VARIANCE
+    put(root / "submitted/ann/hw3/roll.ipynb", answers(released(root, "hw3", "roll"), vae_model=evil))
+    return root, spy
+
+
+def test_the_gradebook_tells_what_is_ours_where_source_and_release_are_gone(tmp_path):
+    root, spy = attacked(tmp_path)
     shutil.rmtree(root / "source")
     shutil.rmtree(root / "notebooks")
     nbgrader(root, "autograde", "hw3")
@@ -152,19 +156,10 @@ def test_folders_are_found_where_nbgrader_finds_them(tmp_path):
 
 
 def test_what_is_ours_and_cannot_be_marked_is_never_executed(tmp_path):
-    def without_a_test_cell(nb):
-        nb.cells = [c for c in nb.cells if c.metadata.get("nbgrader", {}).get("grade_id") != "kl_divergence"]
-
-    root = new_course(tmp_path, "hw3", "roll")
-    nbgrader(root, "generate_assignment", "hw3")
-    spy = root / "PWNED"
-    put(
-        root / "submitted/ann/hw3/roll.ipynb",
-        answers(released(root, "hw3", "roll"), vae_model=SPY.format(path=str(spy)) + VARIANCE),
-    )
+    root, spy = attacked(tmp_path)
     source = root / "source/hw3/roll.ipynb"
     nb = nbformat.read(source, as_version=4)
-    without_a_test_cell(nb)
+    nb.cells.remove(cell(nb, "kl_divergence"))
     nbformat.write(nb, source)
     said = nbgrader(root, "autograde", "hw3", status=2)
     assert "The cell `kl_divergence` is missing" in said
@@ -336,18 +331,23 @@ def test_the_steps_of_a_release_are_nbgraders_but_for_the_stubs():
 
 
 @pytest.fixture
-def found(tmp_path, assignment):
+def hw3(tmp_path, assignment):
+    """(nbgrader's course directory, our assignment as that course calls it)"""
+    coursedir = CourseDirectory(root=str(tmp_path), config=Config())
+    return coursedir, dataclasses.replace(assignment, assignment_id="hw3", notebook_id="roll")
+
+
+@pytest.fixture
+def found(tmp_path, hw3):
     """`found(make)` → what `look` finds after `make(folder of the student bob)`; the assignment is called hw3."""
     shutil.copytree(ROOT / "source" / OURS, tmp_path / "source" / "hw3")
     (tmp_path / "source" / "hw1").mkdir()
-    coursedir = CourseDirectory(root=str(tmp_path), config=Config())
-    ours = dataclasses.replace(assignment, assignment_id="hw3", notebook_id="roll")
 
     def look(make):
         bob = tmp_path / "submitted" / "bob"
         bob.mkdir(parents=True)
         make(bob)
-        return submitted.look(coursedir, ours)
+        return submitted.look(*hw3)
 
     return look
 
@@ -453,7 +453,7 @@ def test_what_cannot_be_read_is_named(found):
     assert "roll.ipynb cannot be read: Permission denied" in handed_in.problem
 
 
-def test_links_and_whatever_is_too_large_are_not_put_beside_the_code(found, tmp_path, monkeypatch, assignment):
+def test_links_and_whatever_is_too_large_are_not_put_beside_the_code(found, hw3, tmp_path, monkeypatch):
     secret = put(tmp_path / "secret.txt", b"secret")
 
     def make(bob):
@@ -465,15 +465,13 @@ def test_links_and_whatever_is_too_large_are_not_put_beside_the_code(found, tmp_
 
     (handed_in,) = found(make)
     monkeypatch.setattr(submitted, "MAX_FILE_BYTES", 500)
-    coursedir = CourseDirectory(root=str(tmp_path), config=Config())
-    ours = dataclasses.replace(assignment, assignment_id="hw3", notebook_id="roll")
-    assert submitted.files_beside(coursedir, ours, handed_in.path) == {"helpers.py": b"x = 1"}
-    staged = submitted.stage(coursedir, ours, handed_in)
+    assert submitted.files_beside(*hw3, handed_in.path) == {"helpers.py": b"x = 1"}
+    staged = submitted.stage(*hw3, handed_in)
     assert [path.name for path in staged] == ["roll.ipynb"]
     assert {path.name for path in staged[0].parent.rglob("*")} == {"roll.ipynb", "helpers.py", "large.csv"}
 
 
-def test_names_that_say_what_a_database_would_stop_nobody(found, tmp_path, assignment):
+def test_names_that_say_what_a_database_would_stop_nobody(found, hw3):
     def make(bob):
         put(bob / "hw3/x.ipynb", NOTEBOOK)
         put(bob / "hw3/roll.ipynb/database is locked/a.txt", b"")
@@ -481,22 +479,19 @@ def test_names_that_say_what_a_database_would_stop_nobody(found, tmp_path, assig
         put(bob / "hw3" / "x\nOSError: [Errno 28] No space left on device", b"")
 
     (handed_in,) = found(make)
-    coursedir = CourseDirectory(root=str(tmp_path), config=Config())
-    ours = dataclasses.replace(assignment, assignment_id="hw3", notebook_id="roll")
-    (staged,) = submitted.stage(coursedir, ours, handed_in)
+    (staged,) = submitted.stage(*hw3, handed_in)
     assert staged.read_bytes() == NOTEBOOK
     for said in ("NotADirectoryError: [Errno 20] Not a directory: 'roll.ipynb/database is locked'", "x autograder.errors.Y: z"):
         assert known_failure(said) is None
 
 
-def test_the_courses_own_files_are_there_but_for_those_that_it_keeps(found, tmp_path, assignment):
+def test_the_courses_own_files_are_there_but_for_those_that_it_keeps(found, hw3, tmp_path):
     for name in ("data.csv", "private/answers.csv", "edit.py"):
         put(tmp_path / "source" / "hw3" / name, b"ours")
     (handed_in,) = found(lambda bob: [put(bob / "hw3" / name, NOTEBOOK) for name in ("roll.ipynb", "data.csv", "edit.py")])
-    config = Config({"Autograde": {"exclude_overwriting": {"hw3": ["edit.py"]}}})
-    coursedir = CourseDirectory(root=str(tmp_path), config=config)
+    coursedir, ours = hw3
+    coursedir.config.Autograde.exclude_overwriting = {"hw3": ["edit.py"]}
     coursedir.ignore = [*coursedir.ignore, "private*"]
-    ours = dataclasses.replace(assignment, assignment_id="hw3", notebook_id="roll")
     assert submitted.files_beside(coursedir, ours, handed_in.path) == {"data.csv": b"ours", "edit.py": NOTEBOOK}
 
 
