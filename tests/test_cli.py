@@ -47,7 +47,7 @@ def test_json_is_one_object_per_notebook_with_the_documented_keys(files):
         "kl_divergence": {"score": 3.0, "max_score": 3.0},
     }
     (failed,) = [check for check in half["checks"] if check["outcome"] == "failed"]
-    assert set(failed) == {"id", "cell", "outcome", "points", "max_points", "message", "misconception", "device"}
+    assert set(failed) == {"id", "cell", "outcome", "points", "max_points", "message", "misconception", "device", "cause"}
     assert (failed["id"], failed["misconception"], failed["device"]) == (
         "reparameterize.scale",
         "variance_as_std",

@@ -73,6 +73,25 @@ def test_anything_else_that_escapes_a_check_is_the_graders_failure(run, body):
         run(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "same"),
+    [
+        ("raise NotEarned('seen so', 'known')", True),
+        ("raise NotEarned('another sentence')", True),
+        ("raise NotEarned('another sentence', 'other')", False),
+        ("raise NotEarned('a sentence alone')", False),
+    ],
+)
+def test_one_cause_is_told_once_and_the_other_criterion_points_to_it(assignment, tmp_path, body, same):
+    other = "raise NotEarned('another sentence', 'known')" if "known" in body else "raise NotEarned('another sentence')"
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "one.py").write_text(CHECK.format(first=body).replace("    pass\n", f"    {other}\n"))
+    first, second = judge(in_folder(assignment, tmp_path), student=types.SimpleNamespace(), source="", cells=["one"])
+    assert (first.cause, first.points, second.points) == ("", 0, 0)
+    assert second.cause == ("one.first" if same else "")
+    assert (second.message == "For the same reason as “first”.") == same
+
+
 def test_a_file_of_checks_that_cannot_be_imported_is_the_graders_failure(run):
     with pytest.raises(ChecksError, match="could not run"):
         run("pass\n}")

@@ -1,6 +1,7 @@
 """Judges a submission by the hidden checks: one result for each criterion."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -44,7 +45,24 @@ def judge(
         if isinstance(error, GraderError):
             raise error
         raise ChecksError(f"the check {name} broke by itself: {error!r}") from error
-    return tuple(collector.results.get(criterion.id) or not_run(criterion) for criterion in expected)
+    results = [collector.results.get(criterion.id) or not_run(criterion) for criterion in expected]
+    return tuple(told_once(results, collector.causes))
+
+
+def told_once(results: Sequence[CheckResult], causes: Mapping[str, str]) -> Iterator[CheckResult]:
+    """The results, each cause told by the first criterion of its test cell that it costs: the others only point there.
+
+    Args:
+        causes: id of a criterion that is not met → what says which fault it was.
+    """
+    told: dict[tuple[str, str], CheckResult] = {}
+    for result in results:
+        if result.outcome == Outcome.FAILED:
+            first = told.setdefault((result.cell, causes[result.id]), result)
+            if first is not result:
+                message = f"For the same reason as “{first.criterion.title}”."
+                result = dataclasses.replace(result, message=message, cause=first.id)
+        yield result
 
 
 class Collector:
@@ -63,6 +81,7 @@ class Collector:
         self._assignment, self._student, self._source, self._with_evidence = assignment, student, source, evidence
         self._expected = {criterion.id: criterion for criterion in expected}
         self.results: dict[str, CheckResult] = {}
+        self.causes: dict[str, str] = {}  # criterion → the known mistake, or without a name the sentence, that cost it
         self.broken: tuple[str, BaseException] | None = None
 
     def begin(self, item: pytest.Item) -> Student:
@@ -97,6 +116,7 @@ class Collector:
         sentence, misconception, device, section = lost
         message = f"{sentence} See “{section or criterion.section}” in the notebook."
         named = None if misconception is None else str(misconception)  # a `Mistake`, perhaps
+        self.causes[criterion.id] = named or sentence
         return CheckResult(criterion, Outcome.FAILED, 0.0, message, named, device, **found)
 
     def _evidence(self) -> Evidence:

@@ -51,6 +51,7 @@ class CheckResult:
         device: where it failed, if the device was the reason.
         evidence: `Evidence`, or None unless asked for.
         unanswered: whether there is no answer: nothing of that name, or the stub as it was handed out.
+        cause: id of the criterion whose sentence tells the cause already, where this one failed for the same reason; else "".
     """
 
     criterion: Criterion
@@ -61,6 +62,7 @@ class CheckResult:
     device: str | None = None
     evidence: Evidence | None = None
     unanswered: bool = False
+    cause: str = ""
 
     @property
     def id(self) -> str:
@@ -75,7 +77,7 @@ class CheckResult:
         return self.criterion.points
 
     def to_json(self) -> dict[str, Any]:
-        keys = ("id", "cell", "outcome", "points", "max_points", "message", "misconception", "device")
+        keys = ("id", "cell", "outcome", "points", "max_points", "message", "misconception", "device", "cause")
         found = {key: getattr(self, key) for key in keys}
         return found | ({"asks": self.criterion.asks, **dataclasses.asdict(self.evidence)} if self.evidence else {})
 
