@@ -59,11 +59,12 @@ class Raised(SubmissionError):
         text: its message, cut; the student's words.
         line: the line of the student's source where it happened, or None.
         device: whether the message speaks of devices: tensors on two of them, or no CUDA here.
+        where: words of ours before the sentence, for a call that fails under some circumstances only; "" for any.
     """
 
     def __init__(self, kind: str, text: str = "", line: str | None = None, device: bool = False) -> None:
         super().__init__(f"{kind}: {text}")
-        self.kind, self.text, self.line, self.device = kind, text, line, device
+        self.kind, self.text, self.line, self.device, self.where = kind, text, line, device, ""
 
 
 class TimedOut(SubmissionError):

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from autograder import assignment as assignments
@@ -26,7 +26,7 @@ WARNING = (
 )
 
 
-def score(assignment: str, cell: str, namespace: Mapping[str, Any]) -> float:
+def score(assignment: str, cell: str, namespace: dict[str, Any]) -> float:
     """Judges the functions in `namespace` for one test cell and prints the feedback.
 
     Args:
@@ -48,7 +48,7 @@ def score(assignment: str, cell: str, namespace: Mapping[str, Any]) -> float:
     return float(verdict.score)
 
 
-def caller(assignment: assignments.Assignment, namespace: Mapping[str, Any]) -> Caller:
+def caller(assignment: assignments.Assignment, namespace: dict[str, Any]) -> Caller:
     """Calls the functions in a namespace of this process."""
     answer = pytorch.answer_of(str(assignment.operations))
 
@@ -60,7 +60,7 @@ def caller(assignment: assignments.Assignment, namespace: Mapping[str, Any]) -> 
     return call
 
 
-def own_source(namespace: Mapping[str, Any]) -> str:
+def own_source(namespace: dict[str, Any]) -> str:
     """The notebook's code so far, from IPython's history of inputs."""
     return "\n".join(str(source) for source in namespace.get("In", []))
 

@@ -77,7 +77,8 @@ def explain(error: SubmissionError, source: str, like: str) -> Explanation:
     if isinstance(error, BadReply):
         return "What came back could not be read as a tensor of numbers.", None, None
     if isinstance(error, Raised):
-        return raised(error, source, like)
+        sentence, misconception, device = raised(error, source, like)
+        return error.where + sentence, misconception, device
     return "The code could not be run to its end.", None, None
 
 

@@ -18,7 +18,7 @@ from autograder.assignment import Policy
 from autograder.criteria import NotEarned, Record
 from autograder.errors import BadReply, NotCallable, Raised, SubmissionError
 from autograder.sandbox.inside.frames import FrameError
-from autograder.sandbox.inside.messages import CPU, CUDA, PRETEND, Call, Failure, Header, Reply, Tensors
+from autograder.sandbox.inside.messages import CPU, CUDA, PRETEND, PRETEND_BESIDE, Call, Failure, Header, Reply, Tensors
 
 # Relative tolerance of values, by device. Several wrong formulas lie within 1 to 8 % of the right one, and sums in float32
 # within 1e-5; a GPU may take products with 10 bits (TF32), and what it computes has been judged on the CPU before.
@@ -41,6 +41,7 @@ class Mistake(enum.StrEnum):
     FIXED_DEVICE = "fixed_device"
     LEFT_ON_THE_CPU = "tensor_on_the_cpu"
     RESULT_ON_THE_CPU = "result_on_the_cpu"
+    WHERE_THE_GPU_IS = "goes_where_the_gpu_is"
 
 
 SWITCHES = {
@@ -169,10 +170,10 @@ def error_of(failure: Failure, defines: Sequence[str]) -> SubmissionError:
     return Raised(kind, failure.text, failure.line or None, failure.device)
 
 
-def stacked(cases: Sequence[Sequence[torch.Tensor]]) -> Iterator[tuple[torch.Tensor, ...]]:
-    """The arguments of several calls, up to `CASES` of them stacked for one `Call.each`, for a list of tuples of tensors."""
-    for start in range(0, len(cases), CASES):
-        yield tuple(torch.stack(parts) for parts in zip(*cases[start : start + CASES], strict=True))
+def stacked(cases: Sequence[Sequence[torch.Tensor]], most: int = CASES) -> Iterator[tuple[torch.Tensor, ...]]:
+    """The arguments of several calls, up to `most` of them stacked for one `Call.each`, for a list of tuples of tensors."""
+    for start in range(0, len(cases), most):
+        yield tuple(torch.stack(parts) for parts in zip(*cases[start : start + most], strict=True))
 
 
 # --- what came back --------------------------------------------------------------------------------------------------
@@ -213,7 +214,7 @@ def how(call: Call) -> str:
     """How often a call was made, with which seed and where, in words."""
     cases = f", for one of the {call.cases} after the other" if call.each else ""
     times = f", {call.repeat} times" if call.repeat > 1 else ""
-    where = {CPU: "", CUDA: " on the GPU", PRETEND: " on a pretend GPU"}[call.device]
+    where = {CPU: "", CUDA: " on the GPU", PRETEND: " on a pretend GPU", PRETEND_BESIDE: " beside a pretend GPU"}[call.device]
     return f"{cases}; seed {call.seed}{times}{where}"
 
 
@@ -290,6 +291,20 @@ def wrong_gradient(name: str) -> str:
         f"The gradient to `{name}` is not the derivative of what your function returns: a part of the computation is hidden "
         "from autograd (a `detach`, a `no_grad`, `.item()`, or a change made in place)."
     )
+
+
+def in_proportion(a: torch.Tensor, b: torch.Tensor, rtol: float = 1e-3) -> bool:
+    """Whether a is b times a positive number."""
+    a, b = a.double(), b.double()
+    c = float((a * b).sum() / (b * b).sum())
+    return c > 0 and bool(((a - c * b).abs() <= rtol * c * b.abs().max()).all())
+
+
+def plays_no_part(function: Callable[[list[torch.Tensor]], Sequence[float] | torch.Tensor], at: torch.Tensor) -> bool:
+    """Whether `function` (as below) stays what it is when the input moves far from `at`: then no gradient is cut off."""
+    places = [at, at + 0.5 * signs(31, at.shape, at.dtype), at - 1.5, torch.zeros_like(at)]
+    values = [float(value) for value in function(places)]
+    return max(values) == min(values)
 
 
 def equals_finite_difference(
@@ -379,3 +394,27 @@ def on_the_other_device(student: Student, ask: Callable[[str], Reply], like: str
             device=CUDA,
         )
     return None if pretended else reply
+
+
+def beside_a_gpu(student: Student, ask: Callable[[str], Reply], function: str, like: str) -> None:
+    """NotEarned when tensors of the CPU meet others on a GPU because there is one: pretended, where the worker has none.
+
+    Args:
+        ask: makes the call on a device.
+        like: the input on whose device new tensors belong.
+    """
+    if student.other_device != PRETEND:  # where the GPU is real, every call on the CPU is one beside it
+        return
+    try:
+        on_the_gpu = ask(PRETEND_BESIDE).device == CUDA
+    except Raised as error:
+        on_the_gpu = error.kind == "FakeTensorDeviceMismatchError"
+    except SubmissionError:
+        return
+    if on_the_gpu:
+        raise NotEarned(
+            f"On a machine with a GPU `{function}` fails for tensors on the CPU: it puts new tensors on the GPU because there "
+            f"is one. What counts is where `{like}` is: make new tensors on its device.",
+            Mistake.WHERE_THE_GPU_IS,
+            device=CPU,
+        )

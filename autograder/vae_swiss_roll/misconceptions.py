@@ -443,15 +443,14 @@ def matching(table: Sequence[Misconception], agrees: Callable[[Formula], bool]) 
     return [misconception for misconception in table if agrees(misconception.formula)]
 
 
-def not_earned(table: Sequence[Misconception], agrees: Callable[[Formula], bool], otherwise: str) -> NotEarned:
-    """The NotEarned that names the one misconception that explains the numbers, or says `otherwise` where none does.
+def told(found: Sequence[Misconception], where: str = "") -> NotEarned:
+    """The NotEarned that names the misconceptions found. Several that agree are all told: the numbers cannot say which it was.
 
-    Several that agree on the inputs used are all told: the numbers cannot say which it was.
+    Args:
+        where: under which circumstances they show, or "".
     """
-    found = matching(table, agrees)
-    if not found:
-        return NotEarned(otherwise)
-    sentence = found[0].sentence
-    if len(found) > 1:
-        sentence = "Your numbers fit more than one known mistake. " + " Or: ".join(m.sentence for m in found)
-    return NotEarned(sentence, "+".join(m.name for m in found), section=found[0].section)
+    sentences, names = dict.fromkeys(m.sentence for m in found), dict.fromkeys(m.name for m in found)
+    sentence = next(iter(sentences))
+    if len(names) > 1:
+        sentence = "Your numbers fit more than one known mistake. " + " Or: ".join(sentences)
+    return NotEarned(where + sentence, "/".join(names), section=found[0].section)

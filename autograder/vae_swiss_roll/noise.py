@@ -1,11 +1,11 @@
 """Is this standard normal noise? Statistics, each with the probability that right noise gives a value so far out.
 
-A statistic speaks against the submission when that probability is below `ALPHA`. No check asks for more than 20 of them, so
-that a right answer fails a check with a probability below 2e-10, whatever its sampler.
+A statistic speaks against the submission when that probability is below `ALPHA`. No check asks for more than 40 of them, so
+that a right answer fails a check with a probability below 4e-10, whatever its sampler.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy
 import torch
@@ -14,9 +14,9 @@ from autograder.errors import NotEarned
 
 ALPHA = 1e-11
 SIGMAS = 7.5  # for moments, whose own tails are heavier than a normal's; see `moments`
-# Of the noise's scale: a right answer may guard a root or a logarithm by adding 1e-6 to the variance, 4e-4 of the smallest.
-SCALE_RTOL = 1e-3
-CORRELATION = 0.5  # of two entries over 256 calls; see `pairs`
+# A standard deviation within SPREAD_RTOL · σ + SPREAD_ATOL of σ is right: an answer may guard a root or a logarithm.
+SPREAD_RTOL, SPREAD_ATOL = 1e-3, 2e-4
+CORRELATION = {256: 0.5, 64: 0.85}  # calls → the largest of two entries; see `pairs`
 
 
 def normal(z: float) -> float:
@@ -48,9 +48,9 @@ def standard(e: torch.Tensor, see: Callable[[str], None] = lambda sentence: None
         see: takes a sentence of evidence.
         repeatable: whether the next run would see the same numbers; only then do the sentences for the student hold some.
     """
-    if constant(e):
-        raise NotEarned("There is no noise in z at all: every entry of every call is the same number.", "no_noise")
     calls, rows, columns = e.shape
+    if constant(e):
+        raise NotEarned(f"There is no noise in z: in {calls} calls every entry was the same number.", "no_noise")
     n = e.numel()
     mean = float(e.mean())
     s = (e - mean) / math.sqrt(float((e**2).mean()) - mean**2)
@@ -83,10 +83,9 @@ def standard(e: torch.Tensor, see: Callable[[str], None] = lambda sentence: None
     if off:  # noise that is shared in one way shows, less, in the other sums as well
         name = max(off, key=lambda name: off[name])
         raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
-    if kurtosis(s) > 3 and a_fifth_is_equal(s):
-        raise NotEarned(
-            "Part of z gets no noise: each entry needs a number of its own, on every call.", "noise_missing_in_places"
-        )
+    if bool((e == e[:1]).all(dim=0).any()) or (kurtosis(s) > 3 and a_fifth_is_equal(s)):
+        raise NotEarned(*MISSING)
+    even(e)
     moments(s)
     if normal(mean * math.sqrt(n)) < ALPHA:
         size = f": its mean is {mean:+.2f} of its own size, not 0" if repeatable else ""
@@ -97,6 +96,7 @@ def standard(e: torch.Tensor, see: Callable[[str], None] = lambda sentence: None
                 f"The noise is not normal: values beyond {limit:g} standard deviations are cut off or too frequent.",
                 "noise_cut_off",
             )
+    centred_and_normal_everywhere(e)
     pairs(s)
     magnitudes = numpy.sort(e.abs().reshape(calls, -1).numpy(), axis=1)
     if 1 + (numpy.diff(magnitudes, axis=1) > 0).sum(axis=1).max() < 0.75 * rows * columns:  # different ones in one call
@@ -110,6 +110,7 @@ def standard(e: torch.Tensor, see: Callable[[str], None] = lambda sentence: None
         raise NotEarned(*(RESCALED if spread < calls else SCALE_VARIES))
 
 
+MISSING = ("Part of z gets no noise: each entry needs a number of its own, on every call.", "noise_missing_in_places")
 RESCALED = ("The noise of a batch is rescaled to a fixed spread: ε is drawn, not standardised.", "noise_standardised")
 SCALE_VARIES = (
     "The spread of the noise changes from call to call: nothing but `logvar` may stretch or shrink it.",
@@ -138,6 +139,87 @@ SUMS = {
     ("calls", True): NOT_FRESH,
     ("calls", False): ("The noise of one call undoes that of another: draw it anew each time.", "noise_not_fresh"),
 }
+
+
+def places(e: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    """(k, the noise of each, (n, k)) for the entries, rows and columns of a batch.
+
+    Args:
+        e: (calls, rows, columns)
+    """
+    calls, rows, columns = e.shape
+    yield calls, e.permute(1, 2, 0).reshape(-1, calls)
+    yield calls * columns, e.permute(1, 0, 2).reshape(rows, -1)
+    yield calls * rows, e.permute(2, 0, 1).reshape(columns, -1)
+
+
+def even(e: torch.Tensor) -> None:
+    """NotEarned when some entries, rows or columns of a batch have noise of another size than others.
+
+    Each sum of k squares is chi-squared with k degrees; its probability is compared with `ALPHA` divided by their number. Heavy
+    tails make sizes differ, too, and have a name of their own; beside them nothing is said here.
+
+    Args:
+        e: (calls, rows, columns), divided by its root mean square.
+    """
+    own = e / e.std(dim=0, correction=0)
+    if abs(kurtosis(own) - 3) > 0.3:
+        return
+    for k, each in places(e):
+        sizes = (each**2).sum(dim=1)
+        if any(chi_squared(float(edge), k) < ALPHA / len(each) for edge in (sizes.min(), sizes.max())):
+            raise NotEarned(
+                "Some entries of z get wider noise than others although their `logvar` is the same: nothing but `logvar` may "
+                "stretch the noise.",
+                "noise_uneven",
+            )
+
+
+def centred_and_normal_everywhere(e: torch.Tensor) -> None:
+    """NotEarned when the noise of some entries, rows or columns is off centre, or ends early.
+
+    That a normal stays within ±1.75 (a uniform of unit spread always does) in all of 500 or more values has the probability
+    0.9199⁵⁰⁰ = 8e-19; of fewer it is not asked.
+    """
+    for k, each in places(e):
+        if normal(float(each.sum(dim=1).abs().max()) / math.sqrt(k)) < ALPHA / len(each):
+            raise NotEarned(
+                "Some entries of z get noise that is not centred: ε comes from a standard normal distribution.",
+                "noise_not_centred",
+            )
+        if k >= 500 and bool((each.abs().amax(dim=1) < 1.75).any()):
+            raise NotEarned("The noise of some entries of z is not normal: its tails are cut off.", "noise_cut_off")
+
+
+def elsewhere(e: torch.Tensor) -> None:
+    """As `standard`, for few calls (64) at another width or batch size: what can be told from so few numbers.
+
+    Args:
+        e: (calls, rows, columns), already divided by its root mean square.
+    """
+    calls, rows, columns = e.shape
+    if constant(e):
+        raise NotEarned("There is no noise in z.", "no_noise")
+    if bool((e[1:] == e[:-1]).flatten(1).all(dim=1).any()):
+        raise NotEarned("The noise is the same on every call.", "noise_not_fresh")
+    if bool((e == e[:1]).all(dim=0).any()):
+        raise NotEarned(*MISSING)
+    if rows * columns > 1:
+        pairs(e - e.mean())
+    sums = {
+        "columns": (float((e.sum(dim=2) ** 2).sum()) / columns, calls * rows),
+        "rows": (float((e.sum(dim=1) ** 2).sum()) / rows, calls * columns),
+        "calls": (float((e.sum(dim=0) ** 2).sum()) / calls, rows * columns),
+    }
+    off = {name: abs(math.log(max(value / k, 1e-30))) for name, (value, k) in sums.items() if chi_squared(value, k) < ALPHA}
+    if off:
+        name = max(off, key=lambda name: off[name])
+        raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
+    even(e)
+    centred_and_normal_everywhere(e)
+    for limit, share in BEYOND.items():
+        if poisson(int((e.abs() > limit).sum()), e.numel() * share) < ALPHA:
+            raise NotEarned("The noise is not normal: its tails are cut off or too heavy.", "noise_cut_off")
 
 
 def a_fifth_is_equal(values: torch.Tensor) -> bool:
@@ -198,7 +280,8 @@ def pairs(s: torch.Tensor) -> None:
 
     The correlation r of two independent normals over 256 calls has t = r√254/√(1 − r²) with 254 degrees of freedom; |r| > 0.5
     is t > 9.2, probability 1.3e-17, and 8e-13 for the 32,640 pairs taken twice. Magnitudes are turned into normal scores, for
-    which the same holds. Numbers used twice have |r| = 1.
+    which the same holds. Numbers used twice have |r| = 1. Over 64 calls |r| > 0.85 is t > 12.7 with 62 degrees of freedom,
+    probability 5e-19.
     """
     calls, rows, columns = s.shape
     values = s.reshape(calls, rows * columns).float()  # 0.5 is far from what single precision could blur
@@ -206,7 +289,7 @@ def pairs(s: torch.Tensor) -> None:
     for x in (values, magnitudes):
         x = (x - x.mean(dim=0)) / x.std(dim=0, correction=0)
         r = (x.T @ x / calls).abs().fill_diagonal_(0)
-        if float(r.max()) > CORRELATION:
+        if float(r.max()) > CORRELATION[calls]:
             a, b = divmod(int(r.argmax()), rows * columns)
             if a // columns == b // columns:
                 raise NotEarned(*SHARED_OVER_DIMENSIONS)
@@ -273,9 +356,15 @@ def spread_follows(draws: torch.Tensor, ones: torch.Tensor, factor: torch.Tensor
 # --- where two calls with one seed agree -----------------------------------------------------------------------------
 
 
-def proportional(a: torch.Tensor, b: torch.Tensor, factor_a: torch.Tensor, factor_b: torch.Tensor) -> bool:
-    """Whether a / factor_a = b / factor_b element by element, for two z of the same noise (sums of float32)."""
+def proportional(a: torch.Tensor, b: torch.Tensor, factor_a: torch.Tensor, factor_b: torch.Tensor, atol: float = 0.0) -> bool:
+    """Whether a / factor_a = b / factor_b element by element, for two z of the same noise (sums of float32).
+
+    What is compared is a with b · factor_a / factor_b: both sides may be off by `SPREAD_RTOL` each, so twice that is let pass.
+
+    Args:
+        atol: what factor_a may be off by besides.
+    """
     rms = float((b**2).mean().sqrt())
-    left, right = a * factor_b, b * factor_a
-    slack = SCALE_RTOL * right.abs() + 1e-5 * rms * factor_a.abs() + 1e-12
-    return bool(torch.isfinite(right).all()) and bool(((left - right).abs() <= slack).all())
+    expected = b * (factor_a / factor_b)
+    slack = (b / factor_b).abs() * (2.2 * SPREAD_RTOL * factor_a.abs() + 1.1 * atol) + 1e-5 * rms * (factor_a / factor_b).abs()
+    return bool(torch.isfinite(expected).all()) and bool(((a - expected).abs() <= slack + 1e-12).all())

@@ -1,7 +1,8 @@
 """The inputs of the hidden calls, from fixed seeds: every submission meets the same numbers, on every run.
 
-`logvar` spreads over [−4, 2], as in a network that trains, and keeps away from 0, where a kink (of an `abs`, a `relu`)
-would make the finite difference meaningless.
+`LOGVAR` and `MU` are the range in which an answer has to be right, for both tasks and for the rubric. A network that trains at
+a small β reaches a `logvar` of −6. Below −7 a standard deviation is under 0.03: what a sampler makes of it hardly shows, so the
+noise's spread is judged from there; the KL goes on pulling, so it is judged over the whole range.
 """
 
 import torch
@@ -9,24 +10,28 @@ import torch
 from autograder.grading.pytorch import generator
 
 BATCH, LATENT = 128, 2
+MAIN = (BATCH, LATENT)
+LOGVAR, MU, SPREAD_FROM = (-8.0, 4.0), 5.0, -7.0
 
 
 def latents(
-    seed: int, shape: tuple[int, ...] = (BATCH, LATENT), dtype: torch.dtype = torch.float32
+    seed: int,
+    shape: tuple[int, int] = MAIN,
+    dtype: torch.dtype = torch.float32,
+    logvar_from: float = LOGVAR[0],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """mu with |mu| ≤ 3 and logvar in [−4, −0.1] ∪ [0.1, 2], of `shape`."""
-    g = generator(seed)
-    mu = torch.rand(shape, generator=g, dtype=torch.float64) * 6 - 3
-    logvar = torch.rand(shape, generator=g, dtype=torch.float64) * 5.8 - 4
-    logvar = torch.where(logvar > -0.1, logvar + 0.2, logvar)
-    return mu.to(dtype), logvar.to(dtype)
+    """mu and logvar of `shape`, one in each of as many equal parts of the range as there are entries, in random order.
 
+    Both keep 0.1 away from 0, where a kink (of an `abs`, a `relu`) would make a finite difference meaningless.
+    """
+    g, count = generator(seed), shape[0] * shape[1]
 
-def wide_logvar(seed: int, shape: tuple[int, int] = (BATCH, LATENT)) -> torch.Tensor:
-    """logvar over [−6, 3], the range that networks produce, in random order."""
-    count = shape[0] * shape[1]
-    order = torch.randperm(count, generator=generator(seed))
-    return torch.linspace(-6, 3, count)[order].reshape(shape)
+    def spread(low: float, high: float) -> torch.Tensor:
+        parts = torch.arange(count, dtype=torch.float64) + torch.rand(count, generator=g, dtype=torch.float64)
+        found = low + (high - 0.2 - low) * parts[torch.randperm(count, generator=g)].reshape(shape) / count
+        return torch.where(found > -0.1, found + 0.2, found).to(dtype)
+
+    return spread(-MU, MU), spread(logvar_from, LOGVAR[1])
 
 
 def points(seed: int, batch: int, width: int = 2, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:

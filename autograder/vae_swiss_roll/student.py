@@ -1,19 +1,26 @@
 """The hidden checks' only door to a submission: its two functions by name, calls going out, plain tensors coming back."""
 
+import dataclasses
+import enum
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from autograder.errors import NotEarned
+from autograder.criteria import Asked
+from autograder.errors import NotEarned, SubmissionError
 from autograder.grading import pytorch
-from autograder.grading.pytorch import CHUNK, describe, how, numbers, stacked, values
+from autograder.grading.pytorch import CASES, CHUNK, close, describe, how, numbers, stacked, values
 from autograder.sandbox.inside.messages import Call, Reply
 from autograder.vae_swiss_roll import assignment, probes
+from autograder.vae_swiss_roll.noise import constant
 
 LATENTS = ("mu", "logvar")
 Case = Sequence[torch.Tensor]  # mu, logvar
+Shape = tuple[int, int]  # batch, latent
+OTHERS: list[Shape] = [(1, 2), (37, 2), (16, 3), (9, 5)]  # beside `probes.MAIN`
+NOTHING = torch.empty(0)
 
 
 class Student(pytorch.Student):
@@ -29,6 +36,14 @@ class Student(pytorch.Student):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.meets_scale: bool | None = None
+        self._same_noise: dict[Shape, SameNoise | SubmissionError] = {}
+        self._loss_in_brackets = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self._loss_in_brackets:
+            return super().notes
+        return (*super().notes, "`compute_vae_loss` returns a tensor with one element; it is read as that number.")
 
     # --- reparameterize ---
 
@@ -45,9 +60,9 @@ class Student(pytorch.Student):
             parts.append(self.value(reply, mu.shape).reshape(mu.shape))
         return torch.cat(parts)
 
-    def z(self, mu: torch.Tensor, logvar: torch.Tensor, seed: int) -> torch.Tensor:
+    def z(self, mu: torch.Tensor, logvar: torch.Tensor, seed: int, **how: Any) -> torch.Tensor:
         """The value of one call, float64, in the shape of mu; NotEarned where there is no such value."""
-        return self.value(self.reparameterize(mu, logvar, seed), mu.shape)
+        return self.value(self.reparameterize(mu, logvar, seed, **how), mu.shape)
 
     def draws(self, mu: torch.Tensor, logvar: torch.Tensor, seed: int, n: int, *, training: bool = True) -> torch.Tensor:
         """The values of n calls of one instance, float64, (n, *mu.shape); n is a multiple of 32."""
@@ -57,27 +72,65 @@ class Student(pytorch.Student):
             parts.append(self.value(reply, (CHUNK, *mu.shape)))
         return torch.cat(parts)
 
+    def same_noise(self, shape: Shape) -> "SameNoise":
+        """Calls at one width and batch size that differ in mu and logvar alone, each on a fresh instance.
+
+        Raises:
+            SubmissionError: one of them did not return.
+        """
+        found = self._same_noise.get(shape)
+        if found is None:
+            try:
+                found = SameNoise.ask(self, shape)
+            except SubmissionError as error:
+                self._same_noise[shape] = error
+                raise
+            self._same_noise[shape] = found
+        if isinstance(found, SubmissionError):
+            raise found
+        self.record.calls.append(Asked(found.call, found.reply))
+        return found
+
+    def everywhere(self) -> Iterator["SameNoise"]:
+        """`same_noise` with the usual width and batch size, and with those others at which the calls work.
+
+        What works at the usual ones alone costs the criterion `tensor`, and no other.
+
+        Raises:
+            SubmissionError, NotEarned: there are no such values with the usual ones.
+        """
+        yield self.same_noise(probes.MAIN).checked(self)
+        for shape in OTHERS:
+            try:
+                yield self.same_noise(shape).checked(self)
+            except (SubmissionError, NotEarned):
+                continue
+
     @functools.cached_property
     def follows_seed(self) -> bool:
         """Whether two calls with the same seed give the same z (False: it draws from a generator of its own)."""
-        mu, logvar = torch.zeros(128, 2), torch.ones(128, 2)
-        return torch.equal(self.z(mu, logvar, seed=11), self.z(mu, logvar, seed=11))
+        reply = self.same_noise(probes.MAIN).reply
+        if not reply.is_tensor:
+            raise NotEarned(*no_tensor(reply))
+        return torch.equal(*values(reply).nan_to_num()[2:])
+
+    @functools.cached_property
+    def without_noise(self) -> bool:
+        """Whether z is one number, whatever the entry and the seed, where mu is 0 and logvar 1."""
+        at_one = self.same_noise(probes.MAIN).checked(self).at_one
+        if not constant(at_one):
+            return False
+        return close(at_one, self.z(torch.zeros(probes.MAIN), torch.ones(probes.MAIN), seed=7))
 
     def value(self, reply: Reply, shape: Sequence[int]) -> torch.Tensor:
         """The numbers of a z, float64, in `shape`; NotEarned when they are not there."""
         if not reply.is_tensor:
-            raise NotEarned(no_tensor(reply))
+            raise NotEarned(*no_tensor(reply))
         value, shape = values(reply), tuple(shape)
         if value.numel() != torch.Size(shape).numel():
-            raise NotEarned(
-                f"`reparameterize` returned {describe(reply)} where `mu` has the shape {shape[-2:]}; "
-                "z has one entry for each entry of `mu`."
-            )
+            raise wrong_shape(reply, shape[-2:])
         if not bool(torch.isfinite(value).all()):
-            raise NotEarned(
-                "z holds NaN or infinite values for ordinary `mu` and `logvar`; `logvar` is often negative, "
-                "so look at what your formula does with a negative number."
-            )
+            raise not_finite(shape)
         if len(shape) > 1 and value.shape == (*shape[:-2], shape[-1], shape[-2]) != shape:
             value = value.transpose(-1, -2)
         return value.reshape(shape)
@@ -98,28 +151,28 @@ class Student(pytorch.Student):
         """One call of `compute_vae_loss`; a stand-in model answers (recon_x, mu, logvar). `how` is as in `messages.Call`."""
         tensors = {"x": x, "recon_x": recon_x, "mu": mu, "logvar": logvar}
         reply = self.ask("loss", tensors, seed=seed, beta=beta, **how)
-        if not reply.is_tensor or reply.shape != ():
-            raise NotEarned(
-                f"`compute_vae_loss` returned {describe(reply)}, and training needs one number: return the scalar tensor "
-                "`recon + beta * kl`, with every average taken."
-            )
+        if not reply.is_tensor or torch.Size(reply.shape or ()).numel() != 1:
+            raise no_number(reply, len(x))
+        self._loss_in_brackets |= reply.shape != ()
         return reply
 
     def loss_value(self, *args: Any, **kwargs: Any) -> float:
         """The loss as a Python float; NotEarned when it is not finite."""
         return float(self.finite(self.loss(*args, **kwargs)))
 
-    def loss_values(self, x: torch.Tensor, recon_x: torch.Tensor, cases: Sequence[Case], beta: float) -> list[float]:
+    def loss_values(
+        self, x: torch.Tensor, recon_x: torch.Tensor, cases: Sequence[Case], beta: float, most: int = CASES
+    ) -> list[float]:
         """The losses for several (mu, logvar), as Python floats; NotEarned when one is not finite."""
         found: list[float] = []
-        for mu, logvar in stacked(cases):
+        for mu, logvar in stacked(cases, most):
             found += self.finite(self.loss(x, recon_x, mu, logvar, beta, each=LATENTS)).reshape(-1).tolist()
         return found
 
     def losses(self, *args: Any, n: int) -> torch.Tensor:
         """n losses from n different states of the generators, float64, (n,)."""
         starts = range(0, n, CHUNK)
-        return torch.cat([self.finite(self.loss(*args, seed=5 + start, repeat=CHUNK)) for start in starts])
+        return torch.cat([self.finite(self.loss(*args, seed=5 + start, repeat=CHUNK)).reshape(-1) for start in starts])
 
     @staticmethod
     def finite(reply: Reply) -> torch.Tensor:
@@ -132,10 +185,21 @@ class Student(pytorch.Student):
         return value
 
     @functools.cached_property
+    def varies(self) -> "Varies":
+        """On what the loss depends besides its arguments."""
+        (x, recon_x), (mu, logvar) = probes.points(seed=45, batch=5), probes.latents(seed=45, shape=(5, 3))
+        first, again, other = (self.loss_value(x, recon_x, mu, logvar, 1.0, seed=seed) for seed in (5, 5, 6))
+        if first == again:
+            return Varies.NOT if first == other else Varies.BY_CHANCE
+        steps = self.losses(x, recon_x, mu, logvar, 1.0, n=CHUNK).diff()
+        # Of 32 numbers drawn by chance all are in order once in 32!/2.
+        steady = bool((steps >= 0).all()) or bool((steps <= 0).all())
+        return Varies.WITH_EACH_CALL if steady else Varies.BY_CHANCE
+
+    @property
     def random_loss(self) -> bool:
         """Whether the loss depends on the state of the generators: a KL that is estimated from samples."""
-        (x, recon_x), (mu, logvar) = probes.points(seed=45, batch=5), probes.latents(seed=45, shape=(5, 3))
-        return self.loss_value(x, recon_x, mu, logvar, 1.0, seed=5) != self.loss_value(x, recon_x, mu, logvar, 1.0, seed=6)
+        return self.varies == Varies.BY_CHANCE
 
     # --- for a complaint ---
 
@@ -157,12 +221,105 @@ def moved(inputs: Mapping[str, torch.Tensor], name: str, places: Sequence[torch.
     return [tuple({**inputs, name: at}.values()) for at in places]
 
 
-def no_tensor(reply: Reply) -> str:
-    """The sentence for a `reparameterize` that returned something else than a tensor."""
-    hint = {
-        "NoneType": "end the method with `return z`",
-        "tuple": "return z alone",
-        "list": "return z alone",
-        "Normal": "draw a sample from it, in a way that lets gradients through",
-    }.get(reply.type, "return the tensor z")
-    return f"`reparameterize` returned {describe(reply)}, and the decoder needs one tensor: {hint}."
+class Varies(enum.Enum):
+    """On what a loss depends besides its arguments."""
+
+    NOT = "nothing"
+    BY_CHANCE = "random numbers"
+    WITH_EACH_CALL = "how often it was called"
+
+
+@dataclasses.dataclass(frozen=True)
+class SameNoise:
+    """z at one width and batch size with the same seed, float64, shape (batch, latent) each.
+
+    Attributes:
+        call, reply: all of it, with the last case's form.
+        mu, logvar: (batch, latent).
+        at_one: where mu is 0 and logvar 1.
+        at_zero: where mu is 0, for logvar.
+        z: for mu and logvar.
+    """
+
+    call: Call
+    reply: Reply
+    mu: torch.Tensor
+    logvar: torch.Tensor
+    at_one: torch.Tensor = NOTHING
+    at_zero: torch.Tensor = NOTHING
+    z: torch.Tensor = NOTHING
+
+    @classmethod
+    def ask(cls, student: Student, shape: Shape) -> "SameNoise":
+        mu, logvar = probes.latents(seed=2, shape=shape, logvar_from=probes.SPREAD_FROM)
+        zero, one = torch.zeros(shape), torch.ones(shape)
+        cases: list[Case] = [(zero, one), (zero, logvar), (mu, logvar), (mu, logvar)]  # twice: `follows_seed`
+        ((mus, logvars),) = stacked(cases)
+        reply = student.reparameterize(mus, logvars, seed=4, each=LATENTS)
+        return cls(student.record.calls.pop().call, reply, mu, logvar)
+
+    def checked(self, student: Student) -> "SameNoise":
+        """With the numbers; NotEarned where they are not there."""
+        z = student.value(self.reply, (4, *self.mu.shape))
+        return dataclasses.replace(self, at_one=z[0], at_zero=z[1], z=z[2])
+
+    @property
+    def where(self) -> str:
+        """Which width and batch size, for a sentence; "" where they are the usual ones."""
+        return "" if self.mu.shape == probes.MAIN else at(self.mu.shape)
+
+
+def at(shape: Sequence[int]) -> str:
+    """ "With 16 points and 3 latent dimensions: " """
+    batch, latent = shape
+    return f"With {batch} point{'s' * (batch > 1)} and {latent} latent dimension{'s' * (latent > 1)}: "
+
+
+def not_finite(shape: Sequence[int]) -> NotEarned:
+    """For a z that holds NaN or infinite values, where mu has that shape."""
+    if tuple(shape[-2:]) == probes.MAIN:
+        where, hint = "", "`logvar` is often negative, so look at what your formula does with a negative number"
+    else:
+        where, hint = at(shape[-2:]), "look for a division, or a spread, that needs more points than there are"
+    return NotEarned(f"{where}z holds NaN or infinite values for ordinary `mu` and `logvar`: {hint}.", "not_finite")
+
+
+def no_tensor(reply: Reply) -> tuple[str, str]:
+    """The sentence for a `reparameterize` that returned something else than a tensor, and its name."""
+    hint, name = {
+        "NoneType": ("end the method with `return z`", "returns_nothing"),
+        "tuple": ("return z alone", "returns_tuple"),
+        "list": ("return z alone", "returns_tuple"),
+        "Normal": ("draw a sample from it, in a way that lets gradients through", "returns_a_distribution"),
+    }.get(reply.type, ("return the tensor z", "no_tensor"))
+    return f"`reparameterize` returned {describe(reply)}, and the decoder needs one tensor: {hint}.", name
+
+
+def wrong_shape(reply: Reply, shape: Sequence[int]) -> NotEarned:
+    """For a z that has not the shape of mu."""
+    found, name = reply.shape or (), "wrong_shape"
+    if len(found) == 2 and found[0] == shape[0]:
+        name = "wrong_width"
+    return NotEarned(
+        f"For `mu` of shape {tuple(shape)}, z came back as {describe(reply)}; z has one entry for each entry of `mu`, whatever "
+        "the batch size and the number of latent dimensions.",
+        name,
+        section="Task 1",
+    )
+
+
+def no_number(reply: Reply, batch: int) -> NotEarned:
+    """For a loss that is not one number."""
+    name, hint = "no_tensor", "return the scalar tensor `recon + beta * kl`"
+    if reply.is_tensor:
+        name, hint = "wrong_shape", "take the average over everything that is left"
+        if (reply.shape or ())[:1] == (batch,):
+            name = "one_number_per_point"
+            hint = "what you return still has a number for each point, and their average is missing"
+    elif reply.type == "NoneType":
+        name, hint = "returns_nothing", "end the function with `return recon + beta * kl`"
+    elif reply.type in ("tuple", "list"):
+        name, hint = "returns_tuple", "return `recon + beta * kl` alone"
+    elif reply.type in ("float", "int"):
+        name, hint = "plain_number", "leave out `.item()` or `float`, which cut the loss off from autograd"
+    return NotEarned(f"`compute_vae_loss` returned {describe(reply)}, and training needs a tensor of one number: {hint}.", name)

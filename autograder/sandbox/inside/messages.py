@@ -12,7 +12,8 @@ import torch
 
 from .frames import FrameError
 
-CPU, CUDA, PRETEND = "cpu", "cuda", "pretend"
+CPU, CUDA = "cpu", "cuda"
+PRETEND, PRETEND_BESIDE = "pretend", "pretend beside"  # tensors on a GPU that is not there; on the CPU, beside one
 TRY_GPU = "try the GPU"  # the engine's own operation: whether the GPU works at all
 
 Header = dict[str, Any]
@@ -35,7 +36,8 @@ class Call:
         operation: name of one of the assignment's operations, or `TRY_GPU`.
         tensors: the inputs by name, CPU tensors that share no memory.
         seed: of every generator, set before the call.
-        device: "cpu", "cuda", or "pretend" for fake CUDA tensors, which have a device and a shape but no numbers.
+        device: "cpu", "cuda", or, for fake tensors, which have a device and a shape but no numbers, "pretend" (on a GPU) and
+            "pretend beside" (on the CPU of a machine with a GPU).
         repeat: how often the function is called, one time after the other, without seeding in between.
         each: inputs that hold one case after the other along their first dimension, equally many: the function is called for
             one case after the other, each as if it were the only one.

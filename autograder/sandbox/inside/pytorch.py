@@ -4,11 +4,13 @@ An assignment says which functions there are: a module of its own, `operations.p
 that any of them needs is here: seeds, silence, repeated calls and several cases, gradients, what was changed in place, torch's
 global switches, devices. A call (messages.py) may run
 
-    on "cpu"       where code that asks for a GPU fails, and is run once more with every other device read as "cpu": a fixed
-                   device is one mistake and must not hide the others
-    on "cuda"      where the worker has a GPU
-    on "pretend"   on fake CUDA tensors, which have a device and a shape but no numbers: a tensor that was left on the CPU is
-                   found without a GPU
+    on "cpu"      where code that asks for a GPU fails, and is run once more with every other device read as "cpu": a fixed
+                  device is one mistake and must not hide the others
+    on "cuda"     where the worker has a GPU
+    on "pretend"  on fake CUDA tensors, which have a device and a shape but no numbers, in a world in which torch says that
+                  there is a GPU: a tensor that was left on the CPU is found without one
+    "pretend beside"
+                  in that world on fake tensors of the CPU: code that goes to the GPU because there is one is found
 
 Student code shares this process and may replace any attribute of a module after this one was imported.
 """
@@ -31,7 +33,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
-from .messages import CPU, CUDA, PRETEND, TRY_GPU, Call, Failure, Header, Reply, Tensors
+from .messages import CPU, CUDA, PRETEND, PRETEND_BESIDE, TRY_GPU, Call, Failure, Header, Reply, Tensors
 
 # Bound before any student code runs, which may replace the modules' attributes.
 _Tensor, _plain, _detach = torch.Tensor, torch.Tensor.as_subclass, torch.Tensor.detach
@@ -46,13 +48,14 @@ _set_threads, _get_threads = torch.set_num_threads, torch.get_num_threads
 _set_device, _get_device = torch.set_default_device, torch.get_default_device
 _grad, _stack, _equal = torch.autograd.grad, torch.stack, torch.equal
 _isinstance, _type, _str, _len, _list, _range, _sorted, _zip = isinstance, type, str, len, list, range, sorted, zip
+_Exception = Exception
 _quiet_warnings, _simplefilter = warnings.catch_warnings, warnings.simplefilter
 _warnings = warnings
 _inference = torch.inference_mode(False)
 _getline, _search = linecache.getline, re.search
 THREADS, GPU = torch.get_num_threads(), torch.cuda.is_available()
 
-Namespace = Mapping[str, Any]
+Namespace = dict[str, Any]
 
 
 class Answer(Protocol):
@@ -194,7 +197,7 @@ def answer(
             reply = how(call, namespace)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: student code may raise anything
             reply = Reply(failure=describe_error(error))
-            if call.device == CPU and reply.failure is not None and reply.failure.device:
+            if call.device == CPU and _isinstance(error, _Exception) and not _isinstance(error, NotDefined):
                 reply = on_the_cpu_after_all(how, call, namespace, reply)
     return reply.write()
 
@@ -224,8 +227,8 @@ def perform_one(operation: Operation, call: Call, tensors: Mapping[str, torch.Te
     target = _kept[0]
     if operation.is_model:
         target.train(call.training)
-    if call.device == PRETEND:
-        return perform_pretended(operation, call, target, tensors)
+    if call.device in (PRETEND, PRETEND_BESIDE):
+        return perform_pretended(operation, call, target, tensors, namespace)
     if operation.is_model and GPU:  # without one there is nowhere else that it could be
         target.to(call.device)
     inputs = Inputs({name: on_device(t, call.device, name in operation.gradients_to) for name, t in tensors.items()})
@@ -256,11 +259,14 @@ def perform_one(operation: Operation, call: Call, tensors: Mapping[str, torch.Te
     )
 
 
-def perform_pretended(operation: Operation, call: Call, target: Any, tensors: Mapping[str, torch.Tensor]) -> Reply:
-    with FakeTensorMode(allow_non_fake_inputs=True), GeneratorsHaveDevices(), unvalidated():
+def perform_pretended(
+    operation: Operation, call: Call, target: Any, tensors: Mapping[str, torch.Tensor], namespace: Namespace
+) -> Reply:
+    device = CUDA if call.device == PRETEND else CPU
+    with FakeTensorMode(allow_non_fake_inputs=True), AsOnAGpu(), unvalidated(), a_gpu_is_there(namespace):
         if operation.is_model:
-            pretend_parameters(target)
-        inputs = Inputs({name: pretend(tensor) for name, tensor in tensors.items()})
+            pretend_parameters(target, device)
+        inputs = Inputs({name: pretend(tensor, device) for name, tensor in tensors.items()})
         seed_everything(call.seed, call.device)
         return Reply(**describe(operation.call(target, inputs, call.options))[0])
 
@@ -378,9 +384,11 @@ def gradients(result: torch.Tensor, leaves: Mapping[str, torch.Tensor], weights:
         if not result.requires_grad:
             return {}
         weights = torch.ones_like(result) if weights is None else weights.to(result.device)
+        if result.numel() != weights.numel():
+            return {}
         # A result in another shape is another criterion's business.
         result = result.T if result.shape == weights.shape[::-1] else result
-        result = result.reshape(weights.shape) if result.numel() == weights.numel() else result
+        result = result.reshape(weights.shape)
         found = _grad((result * weights).sum(), _list(leaves.values()), allow_unused=True)
     return {f"gradient.{name}": _detach(g).cpu().contiguous() for name, g in _zip(leaves, found, strict=True) if g is not None}
 
@@ -389,12 +397,21 @@ def gradients(result: torch.Tensor, leaves: Mapping[str, torch.Tensor], weights:
 
 
 def on_the_cpu_after_all(how: Callable[[Call, Namespace], Reply], call: Call, namespace: Namespace, first: Reply) -> Reply:
-    """The call again with every device read as "cpu"; `first` where that fails, too."""
+    """The call again with every device read as "cpu"; `first` where that fails, too.
+
+    Whether a device was the matter is decided so, not by an exception's words, of which each kind of machine has its own. An
+    answer that fails now and then works the second time in any world, which a third call shows.
+    """
     try:
         with AllIsCpu(), legacy_types():
-            return replaced_in(how(call, namespace), fixed_device=True)
+            reply = replaced_in(how(call, namespace), fixed_device=True)
     except BaseException:
         return first
+    try:
+        how(call, namespace)
+    except BaseException:
+        return reply
+    return first
 
 
 def legacy_types() -> contextlib.AbstractContextManager[None]:
@@ -435,18 +452,53 @@ MOVES = frozenset(getattr(torch.Tensor, name) for name in ELSEWHERE if hasattr(t
 # --- pretended CUDA --------------------------------------------------------------------------------------------------
 
 
-def pretend(tensor: torch.Tensor) -> torch.Tensor:
-    """A fake CUDA tensor like `tensor`. It never requires a gradient: that would abort the process without a GPU."""
-    return torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
+def pretend(tensor: torch.Tensor, device: str = CUDA) -> torch.Tensor:
+    """A fake tensor like `tensor`. It never requires a gradient: on CUDA that would abort the process without a GPU."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
 
 
-def pretend_parameters(model: nn.Module) -> None:
-    """Replaces the model's parameters and buffers by fake CUDA tensors."""
+@contextlib.contextmanager
+def a_gpu_is_there(namespace: Namespace) -> Iterator[None]:
+    """A world in which the notebook finds a GPU, and its own variables name it where they named the CPU for want of one."""
+    truly, count = torch.cuda.is_available, torch.cuda.device_count
+
+    def is_available() -> bool:
+        # torch asks, too, and would use what is not there.
+        return not sys._getframe(1).f_globals.get("__name__", "").startswith("torch") or truly()
+
+    def device_count() -> int:
+        return 1 if is_available() else count()
+
+    names = {
+        name: CUDA if _isinstance(value, _str) else torch.device(CUDA)
+        for name, value in _list(namespace.items())
+        if (_isinstance(value, torch.device) and value.type == CPU) or (_type(value) is _str and value == CPU)
+    }
+    before = {name: namespace[name] for name in names}
+    legacy = {
+        f"{name}Tensor": functools.partial(made_on_the_gpu, dtype)
+        for name, dtype in (("Float", torch.float32), ("Double", torch.float64), ("Half", torch.float16))
+    }
+    with replaced(torch.cuda, is_available=is_available, device_count=device_count, **legacy):
+        namespace.update(names)
+        try:
+            yield
+        finally:
+            namespace.update(before)
+
+
+def made_on_the_gpu(dtype: torch.dtype, *size: Any) -> torch.Tensor:
+    """As `torch.cuda.FloatTensor(*size)`, which is a type and fails without a GPU."""
+    return torch.empty(*size, dtype=dtype, device=GPU_0)
+
+
+def pretend_parameters(model: nn.Module, device: str) -> None:
+    """Replaces the model's parameters and buffers by fake tensors."""
     for module in model.modules():
         for store in (module._parameters, module._buffers):
             for name, value in [(name, value) for name, value in store.items() if value is not None]:
                 del store[name]
-                object.__setattr__(module, name, pretend(value))
+                object.__setattr__(module, name, pretend(value, device))
 
 
 @contextlib.contextmanager
@@ -466,14 +518,19 @@ def mismatch(what: Any) -> FakeTensorDeviceMismatchError:
     return FakeTensorDeviceMismatchError(what, torch.device("cuda"), torch.device("cpu"))
 
 
-class GeneratorsHaveDevices(TorchFunctionMode):
-    """On a GPU a generator of the CPU is refused; a fake tensor would take it."""
+class AsOnAGpu(TorchFunctionMode):
+    """What fake tensors let pass on a GPU, or refuse without one: generators of the CPU, numpy, moves."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function in (torch.Tensor.numpy, torch.Tensor.__array__) and args[0].device.type == "cuda":
+        if function in (torch.Tensor.numpy, torch.Tensor.__array__) and args[0].device.type == CUDA:
             raise mismatch("numpy")
-        result = function(*args, **(kwargs or {}))
-        generator: Any = (kwargs or {}).get("generator")
+        if function is torch.Tensor.cuda:
+            function, args, kwargs = torch.Tensor.to, (args[0], GPU_0), {}
+        if function is torch.Tensor.type and _len(args) > 1 and _str(args[1]).startswith("torch.cuda."):
+            function, args = torch.Tensor.to, (args[0], GPU_0)
+        args, kwargs = _list(map(self.read, args)), {name: self.read(value) for name, value in (kwargs or {}).items()}
+        result = function(*args, **kwargs)
+        generator: Any = kwargs.get("generator")
         if (
             _isinstance(generator, torch.Generator)
             and _isinstance(result, _Tensor)
@@ -481,6 +538,15 @@ class GeneratorsHaveDevices(TorchFunctionMode):
         ):
             raise mismatch("generator")
         return result
+
+    @staticmethod
+    def read(value: Any) -> Any:
+        """With the number that torch would otherwise look up on the GPU."""
+        named = (_type(value) is _str and value == CUDA) or (_isinstance(value, torch.device) and value.type == CUDA)
+        return GPU_0 if named else value
+
+
+GPU_0 = torch.device(CUDA, 0)
 
 
 # --- rehearsal -------------------------------------------------------------------------------------------------------
@@ -506,10 +572,10 @@ def rehearse(module: ModuleType) -> None:
         return
     namespace, calls = module.rehearsal(ELEMENTARY) if hasattr(module, "rehearsal") else ({}, [])
     if not calls:
-        with FakeTensorMode(allow_non_fake_inputs=True), GeneratorsHaveDevices(), unvalidated():
+        with FakeTensorMode(allow_non_fake_inputs=True), AsOnAGpu(), unvalidated():
             for operation in ELEMENTARY:
                 operation(pretend(torch.ones(5, 3)))
-    for device in (CPU, PRETEND):
+    for device in (CPU, PRETEND, PRETEND_BESIDE):
         for name, tensors, options in calls:
             call = Call(name, tensors, device=device, gradients=True, options=options)
             answer(module.OPERATIONS, *call.write(), namespace)

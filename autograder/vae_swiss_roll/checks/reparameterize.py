@@ -1,31 +1,33 @@
 """`reparameterize`, 5 points: z = mu + eps * exp(logvar / 2), eps ~ N(0, I).
 
-Read from top to bottom, this is the rubric. All but `tensor` are judged on (128, 2) float32 CPU inputs (float64 for the
-gradients), in training mode, on a fresh instance each. With the generators seeded before a call, the same seed means the
-same noise, so that most criteria need no statistics; only a submission that draws from a generator of its own is judged
-by averages.
+Read from top to bottom, this is the rubric. With the generators seeded before a call, the same seed means the same noise, so
+that most criteria need no statistics; only a submission that draws from a generator of its own is judged by averages. Inputs
+are float32 on the CPU (float64 for the gradients), (128, 2) and, where the calls work there, at other widths and batch sizes:
+what fails there alone costs `tensor`.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
 import torch
 
 from autograder.criteria import NotEarned, criterion
-from autograder.errors import SubmissionError
+from autograder.errors import Raised, SubmissionError
 from autograder.grading import pytorch
-from autograder.grading.pytorch import Mistake, describe, values
+from autograder.grading.pytorch import Mistake, values
 from autograder.sandbox.inside.messages import Reply
 from autograder.vae_swiss_roll import misconceptions, noise, probes
-from autograder.vae_swiss_roll.student import Student, no_tensor
+from autograder.vae_swiss_roll.diagnosis import sampler as diagnosis
+from autograder.vae_swiss_roll.student import OTHERS, SameNoise, Shape, Student, at, no_tensor, not_finite, wrong_shape
 
 CELL = "reparameterize"
 TRICK = "The reparameterization trick"
-SHAPES = [(128, 2), (1, 2), (37, 2), (16, 3), (9, 5)]  # (batch, latent)
 ZERO, ONE = torch.zeros(128, 2), torch.ones(128, 2)
 CALLS = 256  # on which noise is judged
-Judge = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], bool]
 DRAWS = 1024  # calls in the statistical versions
+ELSEWHERE, FEWER_CALLS = OTHERS[2:], 64  # where noise is judged besides
+Judge = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], bool]
 
 
 @criterion(
@@ -37,10 +39,17 @@ DRAWS = 1024  # calls in the statistical versions
     section="Task 1",
 )
 def test_tensor(student: Student) -> None:
-    """Five shapes, float64, and a GPU, a real one where there is one and a pretend one where not."""
-    for shape in SHAPES:
-        like_mu(student, *probes.latents(seed=1, shape=shape))
-    like_mu(student, *probes.latents(seed=1, dtype=torch.float64))
+    """Five shapes, float64, a GPU, and the CPU beside a GPU: real ones where there is one, pretended ones where not."""
+    for shape in (probes.MAIN, *OTHERS):
+        try:
+            found = student.same_noise(shape)
+        except Raised as error:
+            if shape != probes.MAIN:
+                error.where = at(shape)
+            raise
+        judge_like_mu(found.reply, found.mu)
+    mu, logvar = probes.latents(seed=1, dtype=torch.float64)
+    judge_like_mu(student.reparameterize(mu, logvar, seed=3), mu)
     mu, logvar = probes.latents(seed=1, shape=(37, 2))
 
     def ask(device: str) -> Reply:
@@ -49,30 +58,24 @@ def test_tensor(student: Student) -> None:
     returned = pytorch.on_the_other_device(student, ask, like="mu")
     if returned is not None:
         judge_like_mu(returned, mu)
-
-
-def like_mu(student: Student, mu: torch.Tensor, logvar: torch.Tensor) -> None:
-    returned = student.reparameterize(mu, logvar, seed=3)
-    pytorch.no_fixed_device(returned, "reparameterize", like="mu")
-    judge_like_mu(returned, mu)
+    pytorch.beside_a_gpu(student, ask, "reparameterize", like="mu")
 
 
 def judge_like_mu(returned: Reply, mu: torch.Tensor) -> None:
+    pytorch.no_fixed_device(returned, "reparameterize", like="mu")
     if not returned.is_tensor:
-        raise NotEarned(no_tensor(returned))
+        raise NotEarned(*no_tensor(returned))
     if returned.shape != tuple(mu.shape):
-        raise NotEarned(
-            f"For `mu` of shape {tuple(mu.shape)}, z came back as {describe(returned)}; z has the shape of `mu`, whatever "
-            "the batch size and the number of latent dimensions."
-        )
+        raise wrong_shape(returned, mu.shape)
     dtype = str(mu.dtype).removeprefix("torch.")
     if returned.dtype != dtype:
         raise NotEarned(
             f"For `mu` in {dtype}, z came back as {returned.dtype}, and the decoder's layers would refuse it: "
-            "draw the noise with the dtype of `mu`."
+            "draw the noise with the dtype of `mu`.",
+            "wrong_dtype",
         )
     if not bool(torch.isfinite(values(returned)).all()):
-        raise NotEarned("z holds NaN or infinite values for ordinary `mu` and `logvar`; `logvar` is often negative.")
+        raise not_finite(mu.shape)
     pytorch.inputs_unchanged(returned, "reparameterize")
 
 
@@ -85,19 +88,20 @@ def judge_like_mu(returned: Reply, mu: torch.Tensor) -> None:
 )
 def test_centre(student: Student) -> None:
     """Same seed and logvar: z(mu) − z(0) = mu. Where calls cannot be seeded: `noise.moved_by`, false alarm 8.5e-13."""
-    mu, logvar = probes.latents(seed=2)
-    if student.follows_seed:
-        moved = student.z(mu, logvar, seed=4) - student.z(ZERO, logvar, seed=4)
-        met = pytorch.close(moved, mu, atol=2e-4)
-    else:
+    if not student.follows_seed:
+        mu, logvar = probes.latents(seed=2)
         draws, at_zero = (student.draws(at, logvar, seed=4, n=DRAWS) for at in (mu, ZERO))
-        moved, met = draws.mean(dim=0) - at_zero.mean(dim=0), noise.moved_by(draws, at_zero, mu)
-    for row, column in [(0, 0), (1, 1), (2, 0)]:
-        student.record.see(f"Where `mu` moves from 0 to {float(mu[row, column]):+.3f}, z moves by {moved[row, column]:+.3f}.")
-    if not met:
-        raise NotEarned(
-            "z is not centred on `mu`: when `mu` moves and the noise stays the same, z should move by just as much."
-        )
+        if not noise.moved_by(draws, at_zero, mu):
+            raise NotEarned(diagnosis.NOT_CENTRED)
+        return
+    for found in student.everywhere():
+        moved = found.z - found.at_zero
+        if found.where == "":
+            for row, column in [(0, 0), (1, 1), (2, 0)]:
+                by = float(found.mu[row, column])
+                student.record.see(f"Where `mu` moves from 0 to {by:+.3f}, z moves by {moved[row, column]:+.3f}.")
+        if not pytorch.close(moved, found.mu, atol=2e-4):
+            raise diagnosis.not_centred(found)
 
 
 @criterion(
@@ -105,13 +109,15 @@ def test_centre(student: Student) -> None:
     points=1,
     title="scaled by the standard deviation",
     asks="Where `mu` is 0 and the noise stays the same, z grows with `logvar` as the standard deviation does that `logvar` "
-    "stands for, over the whole range that networks produce.",
+    f"stands for, for `logvar` from {probes.SPREAD_FROM:g} to {probes.LOGVAR[1]:g}. What is off by no more than "
+    f"{noise.SPREAD_RTOL:.1%} of σ and {noise.SPREAD_ATOL:g} counts as right (an answer may guard a root). Without any noise "
+    "there is nothing that could be scaled.",
     section=TRICK,
 )
 def test_scale(student: Student) -> None:
-    """mu = 0, same seed: z(logvar) = exp((logvar − 1)/2) · z(logvar = 1), to 1e-3, and z(logvar = 1) varies.
+    """mu = 0, same seed: z(logvar) = exp((logvar − 1)/2) · z(logvar = 1), within the stated bound, and z(logvar = 1) varies.
 
-    logvar runs from −6 to 3. Where calls cannot be seeded: `noise.spread_follows`, false alarm 2.2e-11.
+    Where calls cannot be seeded: `noise.spread_follows`, false alarm 2.2e-11.
     """
     student.meets_scale = False
     seen = scale(student)
@@ -132,32 +138,40 @@ def meets_scale(student: Student) -> bool:
 
 def scale(student: Student) -> NotEarned | None:
     """None when the criterion is met, else the NotEarned that says why."""
-    logvar = probes.wide_logvar(seed=5)
-    scaled = student.z(ZERO, logvar, seed=6)
-    at_one = student.z(ZERO, ONE, seed=6)
-    if noise.constant(at_one) and pytorch.close(at_one, student.z(ZERO, ONE, seed=7)):
+    usual = student.same_noise(probes.MAIN).checked(student)
+    if student.without_noise:
         return NotEarned("z is the same on every call, so no standard deviation can be seen: the noise is missing.", "no_noise")
-    judge: Judge = noise.proportional
-    numbers = scaled, at_one
-    if not student.follows_seed:
-        judge, numbers = noise.spread_follows, (student.draws(ZERO, logvar, 6, DRAWS), student.draws(ZERO, ONE, 6, DRAWS))
-    widths = [part.std(dim=0) if part.dim() == 3 else part for part in numbers]
-    for place in logvar.flatten().argsort()[::51]:
-        ratio = float(widths[0].flatten()[place] / widths[1].flatten()[place])
-        at = float(logvar.flatten()[place])
-        student.record.see(f"Where `logvar` is {at:+.2f}, the noise in z is {ratio:.4g} times what it is where `logvar` is 1.")
+    for found in student.everywhere() if student.follows_seed else [usual]:
+        judge: Judge = noise.proportional
+        numbers = found.at_zero, found.at_one
+        if not student.follows_seed:
+            judge = noise.spread_follows
+            numbers = student.draws(ZERO, found.logvar, 6, DRAWS), student.draws(ZERO, ONE, 6, DRAWS)
+        widths = [part.std(dim=0) if part.dim() == 3 else part for part in numbers]
+        if found is usual or found.where == "":
+            show_scale(student, found, widths[0] / widths[1])
+        logvar, one = found.logvar.double(), torch.ones((), dtype=torch.float64)
 
-    def agrees(factor: misconceptions.Formula) -> bool:
-        return judge(*numbers, factor(logvar.double()), factor(ONE.double()))
+        def agrees(  # called before the next turn
+            factor: misconceptions.Formula,
+            atol: float = 0.0,
+            judge: Judge = judge,
+            numbers: tuple[torch.Tensor, torch.Tensor] = numbers,
+            logvar: torch.Tensor = logvar,
+            one: torch.Tensor = one,
+        ) -> bool:
+            more = {"atol": atol} if judge is noise.proportional else {}
+            return judge(*numbers, factor(logvar), factor(one), **more)
 
-    if agrees(lambda logvar: (logvar / 2).exp()):
-        return None
-    return misconceptions.not_earned(
-        misconceptions.SCALE,
-        agrees,
-        "The spread of z does not follow `logvar` as a standard deviation does: between two values of `logvar`, compare how "
-        "much wider your noise gets with how much wider it should get.",
-    )
+        if not agrees(lambda logvar: (logvar / 2).exp(), noise.SPREAD_ATOL):
+            return diagnosis.wrong_scale(agrees, found, widths[0] / widths[1])
+    return None
+
+
+def show_scale(student: Student, found: SameNoise, ratio: torch.Tensor) -> None:
+    for place in found.logvar.flatten().argsort()[::51]:
+        at, times = float(found.logvar.flatten()[place]), float(ratio.flatten()[place])
+        student.record.see(f"Where `logvar` is {at:+.2f}, the noise in z is {times:.4g} times what it is where `logvar` is 1.")
 
 
 @criterion(
@@ -171,9 +185,10 @@ def scale(student: Student) -> NotEarned | None:
 def test_noise(student: Student) -> None:
     """At mu = 0, logvar = 1, over 256 calls of one instance, N = 65,536 values; all statistics are in `noise.py`.
 
-    A right answer fails with probability below 1e-10: nine statistics with 1e-11 each (mean; sums over columns, rows and
-    calls; the numbers beyond 2, 3 and 3.5; spread from call to call; unit spread), two moments with 3.6e-12 each, pairs with
-    8e-13: 9.8e-11.
+    A right answer fails with probability below 4e-10. At (128, 2): fifteen statistics with 1e-11 each (mean; sums over columns,
+    rows and calls; the numbers beyond 2, 3 and 3.5; sizes and centres of entries, rows and columns; spread from call to call;
+    unit spread), two moments with 3.6e-12 each, pairs with 8e-13: 1.6e-10. At two other widths: twelve each, 2.4e-10. In
+    evaluation mode nothing is judged by statistics where z is `mu`, or what it is in training.
 
     Power: the nearest known mistakes are a normal cut off at ±3 (no value beyond 3.5 where 30 are expected: found unless a
     right answer's Poisson count were 0, 6e-14), Student t noise with 10 degrees of freedom (fourth moment 4.0, allowed 3.14),
@@ -189,8 +204,59 @@ def test_noise(student: Student) -> None:
     noise.standard(drawn / rms, student.record.see, repeatable=student.follows_seed)
     if meets_scale(student):
         noise.unit(rms / math.exp(0.5), drawn.numel(), repeatable=student.follows_seed)
-    if not student.policies["mean_in_eval_mode"] and noise.constant(student.draws(ZERO, ONE, 100, n=64, training=False)):
-        raise NotEarned("In evaluation mode (`model.eval()`) z has no noise: it is a sample there, too.", "mean_in_eval_mode")
+    for shape in ELSEWHERE:
+        try:
+            drawn = student.draws(torch.zeros(shape), torch.ones(shape), seed=100, n=FEWER_CALLS)
+        except (SubmissionError, NotEarned):
+            continue
+        judge_elsewhere(drawn, at(shape))
+    in_evaluation(student)
+
+
+def judge_elsewhere(drawn: torch.Tensor, where: str) -> None:
+    rms = float((drawn**2).mean().sqrt())
+    try:
+        noise.elsewhere(drawn / (rms or 1.0))
+    except NotEarned as found:
+        raise NotEarned(where + found.sentence, found.misconception) from None
+
+
+EVALUATION = "In evaluation mode (`model.eval()`): "
+
+
+def in_evaluation(student: Student) -> None:
+    """NotEarned unless z is a sample in evaluation mode, too, or, where the course accepts that, `mu`."""
+    mu, logvar = probes.latents(seed=3)
+    try:
+        trained = student.z(mu, logvar, seed=23)
+    except (SubmissionError, NotEarned):
+        return  # other criteria say so
+    try:
+        z = student.z(mu, logvar, seed=23, training=False)
+    except Raised as error:
+        error.where = EVALUATION
+        raise
+    except NotEarned as found:
+        raise NotEarned(EVALUATION + found.sentence, found.misconception) from None
+    if pytorch.close(z, mu, atol=1e-6):
+        if not student.policies["mean_in_eval_mode"]:
+            raise NotEarned(EVALUATION + "z has no noise, and it is a sample there, too.", "mean_in_eval_mode")
+        return
+    if torch.equal(z, trained):
+        return
+    around = mu if student.follows_seed else ZERO  # where z is centred may be another criterion's business
+    drawn = student.draws(around, ONE, seed=200, n=FEWER_CALLS, training=False) - around.double()
+    try:
+        judge_elsewhere(drawn, EVALUATION)
+        if meets_scale(student):
+            noise.unit(float((drawn**2).mean().sqrt()) / math.exp(0.5), drawn.numel(), repeatable=False)
+    except NotEarned as found:
+        sentence = (
+            found.sentence
+            if found.sentence.startswith(EVALUATION)
+            else EVALUATION + "z is not what it is in training. " + found.sentence
+        )
+        raise NotEarned(sentence, "eval_mode_differs") from None
 
 
 @criterion(
@@ -219,17 +285,35 @@ def test_gradient_logvar(student: Student) -> None:
 
 
 def gradient(student: Student, name: str) -> None:
-    pytorch.in_either_precision(lambda dtype: gradient_in(student, name, dtype))
+    for shape in (probes.MAIN, OTHERS[2]):
+        try:
+            pytorch.in_either_precision(functools.partial(gradient_in, student, name, shape))
+        except SubmissionError:
+            if shape == probes.MAIN:
+                raise
+        except NotEarned as found:
+            if shape == probes.MAIN:
+                raise
+            if found.misconception in (Mistake.NO_GRADIENT, Mistake.GRADIENT_IN_PART):
+                raise NotEarned(at(shape) + found.sentence, found.misconception) from None
 
 
-def gradient_in(student: Student, name: str, dtype: torch.dtype) -> None:
-    inputs = dict(zip(("mu", "logvar"), probes.latents(seed=8, dtype=dtype), strict=True))
-    weights = pytorch.signs(seed=9, shape=(128, 2), dtype=dtype)
+def gradient_in(student: Student, name: str, shape: Shape, dtype: torch.dtype) -> None:
+    inputs = dict(zip(("mu", "logvar"), probes.latents(seed=8, shape=shape, dtype=dtype), strict=True))
+    weights = pytorch.signs(seed=9, shape=shape, dtype=dtype)
     returned = student.reparameterize(**inputs, seed=10, gradients=True, weights=weights)
     value = student.value(returned, weights.shape)
     found = returned.tensors.get(f"gradient.{name}")
+
+    def at_places(places: list[torch.Tensor]) -> torch.Tensor:
+        cases = [[*({**inputs, name: at}).values()] for at in places]
+        return (weights * student.zs(cases, seed=10)).sum(dim=(1, 2))
+
     if found is None or not bool((found != 0).any()):
         student.record.see(f"Autograd finds {'no way' if found is None else 'a gradient of zeros'} from z to `{name}`.")
+        if student.follows_seed and pytorch.plays_no_part(at_places, inputs[name]):
+            unused = "mu_not_used" if name == "mu" else "no_noise" if student.without_noise else "no_scale"
+            raise NotEarned(f"z does not depend on `{name}` at all, so no gradient can flow back to it: use it.", unused)
         raise NotEarned(
             f"No gradient flows from z back to `{name}`: training could not tell the encoder anything through it. "
             "Some functions draw a sample without recording how it depends on its parameters; `detach`, `no_grad` and "
@@ -237,16 +321,7 @@ def gradient_in(student: Student, name: str, dtype: torch.dtype) -> None:
             Mistake.NO_GRADIENT,
         )
     if student.follows_seed:
-        pytorch.equals_finite_difference(
-            lambda places: (weights * student.zs([[*({**inputs, name: at}).values()] for at in places], seed=10)).sum(
-                dim=(1, 2)
-            ),
-            inputs[name],
-            found,
-            returned.dtype,
-            name,
-            student.record.see,
-        )
+        pytorch.equals_finite_difference(at_places, inputs[name], found, returned.dtype, name, student.record.see)
         return
     # Two calls draw different noise, so no difference can be taken: the right z has these derivatives.
     expected = weights if name == "mu" else weights * (value - inputs["mu"]) / 2
