@@ -43,7 +43,7 @@ CHANGES_NO_MARK = (
     "sandbox/inside/probe.py",
     "sandbox/outside/conformance.py",
 )
-CHANGES_NO_MARK_OF_AN_ASSIGNMENT = ("giveaways.py", "samples.py", "variants.py")
+CHANGES_NO_MARK_OF_AN_ASSIGNMENT = ("giveaways.py", "samples.py", "slips.py", "truth.py", "variants.py")
 
 
 def marking_files(assignment: Assignment) -> list[pathlib.Path]:
