@@ -53,6 +53,8 @@ class Assignment:
             `samples.py`, with `ANSWERS`, a right answer to each task, and `students`, the sample class
             `catalogue.yaml`, right and wrong answers
             `variants.py`, at will, with `variants`: right answers for `selftest --recombined`
+            `slips.py` and `truth.py`, at will, with `slips` and `broken`: wrong answers for `selftest --slips`, and the
+            criteria that each breaks
             `giveaways.py`, at will, with `giveaways`: what code does that is a student's task
         path: of the master notebook, with solutions and hidden regions.
         functions: operation → the function in the student's words.
@@ -104,10 +106,17 @@ class Assignment:
     @property
     def variants(self) -> ModuleType:
         """The module that makes right answers by recombination; CourseError where there is none."""
-        try:
-            return self._part("variants")
-        except ModuleNotFoundError as error:
-            raise CourseError(f"{self.name} has no variants.py to recombine right answers with.") from error
+        return self._part_at_will("variants", "to recombine right answers with")
+
+    @property
+    def slips(self) -> ModuleType:
+        """The module that makes wrong answers by typical slips; CourseError where there is none."""
+        return self._part_at_will("slips", "to make wrong answers with")
+
+    @property
+    def truth(self) -> ModuleType:
+        """The module that says which criteria an answer breaks; CourseError where there is none."""
+        return self._part_at_will("truth", "to say which criteria an answer breaks")
 
     def giveaways(self, source: str) -> Sequence[str]:
         """What a code cell computes that is a student's task, in words; empty for a release."""
@@ -115,6 +124,12 @@ class Assignment:
             return ()
         found: Sequence[str] = self._part("giveaways").giveaways(source)
         return found
+
+    def _part_at_will(self, name: str, purpose: str) -> ModuleType:
+        try:
+            return self._part(name)
+        except ModuleNotFoundError as error:
+            raise CourseError(f"{self.name} has no {name}.py {purpose}.") from error
 
     def _part(self, name: str) -> ModuleType:
         """A module of the assignment's that is imported only for marking: torch takes a second."""

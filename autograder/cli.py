@@ -7,7 +7,8 @@ import json
 import pathlib
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -306,6 +307,11 @@ def selftest(
         bool,
         typer.Option("--recombined", help="Right answers made by recombination, instead of the catalogue; implies --fast."),
     ] = False,
+    slips: Annotated[
+        bool,
+        typer.Option("--slips", help="Wrong answers made by typical slips, instead of the catalogue; implies --fast."),
+    ] = False,
+    sample: Annotated[int, typer.Option(min=1, metavar="N", help="Every N-th of them, for a quick run; with --slips.")] = 1,
     seeds: Annotated[
         int, typer.Option(min=1, help="How many times to judge each entry, with other random numbers each time; with --fast.")
     ] = 1,
@@ -315,31 +321,43 @@ def selftest(
 ) -> None:
     """Runs the catalogue of right and wrong answers through the grader: what was caught, what was not.
 
-    Exit code 0: every entry got the points and the diagnosis that the catalogue states; 1: something differs.
+    Exit code 0: every entry got the points and the diagnosis that the catalogue states; 1: something differs. With --slips,
+    what an answer breaks is computed from what it does: 1 where it lost other criteria than those, or was named wrongly.
     """
-    if seeds > 1 and not (fast or recombined):
+    if slips and recombined:
+        raise typer.BadParameter("--slips and --recombined are two sets of answers: run one after the other")
+    if sample > 1 and not slips:
+        raise typer.BadParameter("--sample needs --slips: the other sets are small enough")
+    if seeds > 1 and (slips or not (fast or recombined)):
         raise typer.BadParameter("--seeds needs --fast or --recombined: a notebook is judged with the seeds that marks use")
     started, of = time.monotonic(), chosen(option)
     from autograder.course import selftest as course_selftest
     from autograder.course.release import generated
-    from autograder.printing import show_recombined, show_selftest
+    from autograder.printing import show_recombined, show_selftest, show_slips
 
-    entries = course_selftest.recombined(of) if recombined else course_selftest.catalogue(of)
+    if slips:
+        entries = course_selftest.slipped(of, sample)
+    else:
+        entries = course_selftest.recombined(of) if recombined else course_selftest.catalogue(of)
     unknown = set(names or ()) - {entry.name for entry in entries}
     if unknown:
         raise typer.BadParameter(f"there is no entry named {', '.join(sorted(unknown))}")
     entries = [entry for entry in entries if not names or entry.name in names]
-    run = course_selftest.full
-    if fast or recombined:
+    run: Callable[..., Sequence[Any]] = course_selftest.full
+    if slips:
+        run = course_selftest.slips
+    elif fast or recombined:
         run = functools.partial(course_selftest.fast, seeds=range(0, 1000 * seeds, 1000))
     with bar("starting") as progress:
         outcomes = run(of, generated(of), of.samples.ANSWERS, entries, progress, workers)
     differing = [outcome for outcome in outcomes if not outcome.as_expected]
     if as_json:
-        for found in course_selftest.rejections(outcomes) if recombined else map(course_selftest.Outcome.to_json, outcomes):
+        for found in course_selftest.rejections(outcomes) if recombined else (outcome.to_json() for outcome in outcomes):
             print(json.dumps(found, ensure_ascii=False))
     elif recombined:
         show_recombined(len(entries), seeds, differing, time.monotonic() - started)
+    elif slips:
+        show_slips(outcomes, len(entries) - len(outcomes), time.monotonic() - started)
     else:
         show_selftest(outcomes, differing, time.monotonic() - started)
     if differing:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # what marks is imported only by the commands that mark
     from autograder.assignment import Assignment
     from autograder.course.batch import Marked
     from autograder.course.demo import Demo
-    from autograder.course.selftest import Outcome
+    from autograder.course.selftest import OfSlip, Outcome
     from autograder.doctor import Finding
     from autograder.sandbox.outside.conformance import Result
 
@@ -172,6 +172,37 @@ def show_selftest(outcomes: "Sequence[Outcome]", differing: "Sequence[Outcome]",
         name = f"{outcome.entry.name}, seed {outcome.seed}" if outcome.seed else outcome.entry.name
         out.print(f"[red]✗[/] {outcome.entry.target}, {name}: expected {expected}, found {found}", soft_wrap=True)
     out.print(f"{len(differing)} differ from the catalogue." if differing else "None differs from the catalogue.")
+
+
+SHOWN_SLIPS = 40  # of those that differ; the rest is like them
+
+
+def show_slips(outcomes: "Sequence[OfSlip]", borderline: int, seconds: float) -> None:
+    """Prints what each kind of slip was taken for, and what differs from what the answers break."""
+    from autograder.course.selftest import by_kind
+
+    rows = by_kind(outcomes)
+    table = Table("kind of slip", *rows["all"], title="Typical slips")
+    for kind, counts in rows.items():
+        if kind == "all":
+            table.add_section()
+        table.add_row(kind, *(str(count) if count else "·" for count in counts.values()))
+    out.print(table)
+    differing = [found for found in outcomes if not found.as_expected]
+    for found in differing[:SHOWN_SLIPS]:
+        named = ", ".join(f"{name} as {given}" for name, given in found.lost.items() if given)
+        what = {"broken and not lost": found.missed, "lost and not broken": found.unjust}
+        told = "; ".join(f"{words}: {', '.join(names)}" for words, names in what.items() if names)
+        out.print(f"[red]✗[/] {found.entry.target}, {escape(found.entry.name)}: {told or f'named {named}'}", soft_wrap=True)
+    if len(differing) > SHOWN_SLIPS:
+        out.print(f"and {len(differing) - SHOWN_SLIPS} more; --json shows them all")
+    counts = rows["all"]
+    nameable = counts["named right"] + counts["named wrong"] + counts["not named"]
+    share = f"{counts['named right'] / nameable:.1%}" if nameable else "none"
+    out.print(
+        f"{counts['wrong']} wrong answers, {counts['accepted']} accepted; of {nameable} with a name, {share} named right. "
+        f"{borderline} so near a tolerance that they were left out; {seconds:.0f} s."
+    )
 
 
 def show_guarantees(found: "Sequence[tuple[str, list[Result] | None, str]]") -> None:

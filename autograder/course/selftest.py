@@ -8,6 +8,7 @@ Entries are shared out among processes:
 import atexit
 import contextlib
 import dataclasses
+import enum
 import functools
 import itertools
 import multiprocessing
@@ -19,7 +20,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import nbformat
 import yaml
@@ -40,12 +41,17 @@ from autograder.sandbox.outside import backends
 from autograder.sandbox.outside.limits import Limits
 
 Progress = Callable[[int, int, str], None]
-Found = Generator[tuple[int, "list[Outcome]"], None, None]
+Found = TypeVar("Found")
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One answer of the catalogue; the fields are described at the top of `catalogue.yaml`."""
+    """One answer of the catalogue; the first fields are described at the top of `catalogue.yaml`.
+
+    Attributes:
+        kind: of slip, where one made it.
+        names: the misconceptions whose names would be right for that slip.
+    """
 
     name: str
     target: str
@@ -54,6 +60,8 @@ class Entry:
     lost: dict[str, str | None]
     why: str
     code: str
+    kind: str = ""
+    names: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,10 +103,63 @@ class Outcome:
         }
 
 
-class Judge(Protocol):
+class Naming(enum.StrEnum):
+    """How the mistakes of a wrong answer were named."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    NONE = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class OfSlip(Outcome):
+    """The outcome of a slip: `entry.lost` are the criteria that it breaks, by the assignment's `truth`."""
+
+    @property
+    def unjust(self) -> list[str]:
+        """The criteria that it lost and does not break."""
+        return sorted(self.lost.keys() - self.entry.lost.keys())
+
+    @property
+    def missed(self) -> list[str]:
+        """The criteria that it breaks and did not lose."""
+        return sorted(self.entry.lost.keys() - self.lost.keys())
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is wrong and got full points."""
+        return bool(self.entry.lost) and not self.lost
+
+    @property
+    def naming(self) -> Naming:
+        """RIGHT where something is named and nothing wrongly: of several names joined by "/" one has to be right."""
+        given = [name for name in self.lost.values() if name]
+        known = [parts(name) for name in self.entry.names]
+        right = all(any(parts(either) in known for either in name.split("/")) for name in given)
+        return (Naming.RIGHT if right else Naming.WRONG) if given else Naming.NONE
+
+    @property
+    def as_expected(self) -> bool:
+        return not self.unjust and not self.missed and (not self.lost or self.naming != Naming.WRONG)
+
+    def to_json(self) -> dict[str, Any]:
+        found = {"kind": self.entry.kind, "names": sorted(self.entry.names), "broken": sorted(self.entry.lost)}
+        return {
+            **{name: value for name, value in super().to_json().items() if not name.startswith("expected")},
+            **found,
+            "naming": str(self.naming),
+        }
+
+
+def parts(name: str) -> frozenset[str]:
+    """The misconceptions in a name that tells of several at once."""
+    return frozenset(name.split("+"))
+
+
+class Judge(Protocol[Found]):
     """Judges entries, one after the other."""
 
-    def __call__(self, entry: Entry) -> list[Outcome]: ...
+    def __call__(self, entry: Entry) -> list[Found]: ...
 
     def close(self) -> None: ...
 
@@ -120,6 +181,12 @@ def recombined(assignment: Assignment) -> list[Entry]:
     points = {target: float(assignment.graded_cells[target]["points"]) for target in assignment.test_cells}
     made = assignment.variants.variants()
     return [Entry(name, target, "right", points[target], {}, "", code) for name, target, code in made]
+
+
+def slipped(assignment: Assignment, every: int = 1) -> list[Entry]:
+    """The assignment's wrong answers by typical slips, or every n-th of them; what they break is found out by `slips`."""
+    made = assignment.slips.slips()[::every]
+    return [Entry(s.name, s.target, "wrong", 0.0, {}, "", s.code, s.kind, s.names) for s in made]
 
 
 def full(
@@ -158,13 +225,26 @@ def fast(
     return judged(functools.partial(Bench, assignment, release, answers, seeds), entries, progress, workers)
 
 
+def slips(
+    assignment: Assignment,
+    release: NotebookNode,
+    answers: Answers,
+    entries: Sequence[Entry],
+    progress: Progress,
+    workers: int | None = None,
+) -> list[OfSlip]:
+    """As `fast`, for `slipped` entries: each against the criteria that it breaks. Those that are borderline are left out."""
+    assignment = dataclasses.replace(assignment)
+    return judged(functools.partial(Trial, assignment, release, answers), entries, progress, workers)
+
+
 # --- sharing out the entries -----------------------------------------------------------------------------------------
 
 
-def judged(make: Callable[[], Judge], entries: Sequence[Entry], progress: Progress, workers: int | None) -> list[Outcome]:
+def judged(make: Callable[[], Judge[Found]], entries: Sequence[Entry], progress: Progress, workers: int | None) -> list[Found]:
     """What `judge = make()` finds for each entry, in one list; each process makes its own."""
     workers, started = min(workers or len(executors.own_cores()), len(entries)), time.monotonic()
-    found: dict[int, list[Outcome]] = {}
+    found: dict[int, list[Found]] = {}
     results = here(make, entries) if workers == 1 else elsewhere(make, entries, workers)
     with contextlib.closing(results):
         for number, outcomes in results:
@@ -174,14 +254,17 @@ def judged(make: Callable[[], Judge], entries: Sequence[Entry], progress: Progre
     return [outcome for number in range(len(entries)) for outcome in found[number]]
 
 
-def here(make: Callable[[], Judge], entries: Sequence[Entry]) -> Found:
+Numbered = Generator[tuple[int, list[Found]], None, None]
+
+
+def here(make: Callable[[], Judge[Found]], entries: Sequence[Entry]) -> Numbered[Found]:
     """Yields (number, outcomes) for each entry."""
     with contextlib.closing(make()) as judge:
         for number, entry in enumerate(entries):
             yield number, judge(entry)
 
 
-def elsewhere(make: Callable[[], Judge], entries: Sequence[Entry], workers: int) -> Found:
+def elsewhere(make: Callable[[], Judge[Found]], entries: Sequence[Entry], workers: int) -> Numbered[Found]:
     """As `here`, in the order in which processes finish them. What a process raises stops the others, too."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
@@ -212,9 +295,9 @@ def start_process(packed: bytes, stop: Event) -> None:
     _process.update(judge=judge, stop=stop)
 
 
-def judge_in_process(entry: Entry) -> list[Outcome]:
+def judge_in_process(entry: Entry) -> list[Any]:
     # Some entries are on their way already when the pool is shut down.
-    found: list[Outcome] = [] if _process["stop"].is_set() else _process["judge"](entry)
+    found: list[Any] = [] if _process["stop"].is_set() else _process["judge"](entry)
     return found
 
 
@@ -301,6 +384,50 @@ class Bench:
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
+
+
+class Trial:
+    """Judges slips: what each breaks by the assignment's `truth`, in this process, and what it lost."""
+
+    def __init__(self, assignment: Assignment, release: NotebookNode, answers: Answers) -> None:
+        self._bench, self._truth = Bench(assignment, release, answers, (0,)), assignment.truth
+
+    def __call__(self, entry: Entry) -> list[OfSlip]:
+        broken = self._truth.broken(entry.target, entry.code)
+        if broken is None:
+            return []
+        entry = dataclasses.replace(entry, answer="wrong" if broken else "right", lost=dict.fromkeys(sorted(broken)))
+        return [OfSlip(**{**vars(found), "entry": entry}) for found in self._bench(entry)]
+
+    def close(self) -> None:
+        self._bench.close()
+
+
+def by_kind(outcomes: Sequence[OfSlip]) -> dict[str, dict[str, int]]:
+    """kind of slip → what is counted of it → how many; the last one, "all", of all kinds."""
+    rows: dict[str, dict[str, int]] = {}
+    for kind, group in [*grouped(outcomes).items(), ("all", list(outcomes))]:
+        wrong = [found for found in group if found.entry.lost]
+        nameable = [found for found in wrong if found.entry.names or found.naming == Naming.WRONG]
+        rows[kind] = {
+            "wrong": len(wrong),
+            "right after all": len(group) - len(wrong),
+            "accepted": sum(found.accepted for found in wrong),
+            "lost, not broken": sum(bool(found.unjust) for found in group),
+            "broken, not lost": sum(bool(found.missed) for found in group),
+            "named right": sum(found.naming == Naming.RIGHT for found in nameable),
+            "named wrong": sum(found.naming == Naming.WRONG for found in nameable),
+            "not named": sum(found.naming == Naming.NONE for found in nameable),
+            "no name for it": len(wrong) - len(nameable),
+        }
+    return rows
+
+
+def grouped(outcomes: Sequence[OfSlip]) -> dict[str, list[OfSlip]]:
+    groups: dict[str, list[OfSlip]] = {}
+    for found in outcomes:
+        groups.setdefault(found.entry.kind, []).append(found)
+    return groups
 
 
 def confusion(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:
