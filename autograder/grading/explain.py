@@ -107,8 +107,8 @@ def raised(error: Raised, source: str, like: str) -> Explanation:
     for name, pattern, sentence in KNOWN:
         match = re.search(pattern, error.text[:2000]) if error.kind == name else None
         if match and all((word.isdigit() and len(word) <= 6) or word_in(word, source) for word in match.groups()):
-            return f"The call raised {kind}{where}: {sentence.format(*match.groups())}.", None, None
-    return f"The call raised {kind}{where}. Run the cell's visible checks and follow the traceback.", None, None
+            return f"The call raised {kind}{where}: {sentence.format(*match.groups())}.", Mistake.RAISES, None
+    return f"The call raised {kind}{where}. Run the cell's visible checks and follow the traceback.", Mistake.RAISES, None
 
 
 def quoted(line: str | None, source: str) -> str:

@@ -21,17 +21,17 @@ def simple(value: float) -> float:
     return math.copysign(nearest, value) if abs(nearest - abs(value)) <= ROUND * max(nearest, 1e-3) else value
 
 
-def same(a: torch.Tensor, b: torch.Tensor, rtol: float = RTOL) -> bool:
-    """Whether a is b, to `rtol` of the largest of b."""
-    return bool(torch.isfinite(a).all()) and bool(((a - b).abs() <= rtol * b.abs().max() + 1e-12).all())
+def same(a: torch.Tensor, b: torch.Tensor, rtol: float = RTOL, atol: float = 1e-12) -> bool:
+    """Whether a is b, to `rtol` of the largest of b and `atol`."""
+    return bool(torch.isfinite(a).all()) and bool(((a - b).abs() <= rtol * b.abs().max() + atol).all())
 
 
-def ratio(y: torch.Tensor, x: torch.Tensor) -> float | None:
+def ratio(y: torch.Tensor, x: torch.Tensor, atol: float = 1e-12) -> float | None:
     """c where y = c · x, else None."""
     if not bool((x != 0).any()):
         return None
     c = float((x * y).sum() / (x * x).sum())
-    return simple(c) if c and same(y, c * x) else None
+    return simple(c) if c and same(y, c * x, atol=atol) else None
 
 
 def combination(
@@ -73,10 +73,10 @@ def follows_between(y: torch.Tensor, curve: torch.Tensor) -> tuple[int, int] | N
     """(first, last) of the places between which y is `curve`, where it is constant on either side; None for anything else.
 
     Args:
-        y, curve: (n,), in the order of what they depend on; at least half of the places have to agree.
+        y, curve: (n,), in the order of what they depend on; at least a fifth of the places have to agree.
     """
     agree = ((y - curve).abs() <= RTOL * curve.abs().clamp(min=1e-9)).tolist()
-    if all(agree) or sum(agree) < len(agree) / 2:
+    if all(agree) or sum(agree) < max(3, len(agree) / 5):
         return None
     first, last = agree.index(True), len(agree) - 1 - agree[::-1].index(True)
     below, above = y[:first], y[last + 1 :]

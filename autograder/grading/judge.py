@@ -99,6 +99,7 @@ class Collector:
         elif during and isinstance(error, SubmissionError):
             lost = *explain(error, self._source, self._assignment.like), None
             self.results[criterion.id] = self._result(criterion, lost, unanswered=no_answer(error))
+            self.causes[criterion.id] = lost[0]  # two exceptions are two faults
         elif error is not None:
             self.broken = self.broken or (criterion.id, error)
         elif during:

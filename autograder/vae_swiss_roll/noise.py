@@ -1,7 +1,7 @@
 """Is this standard normal noise? Statistics, each with the probability that right noise gives a value so far out.
 
-A statistic speaks against the submission when that probability is below `ALPHA`. No check asks for more than 40 of them, so
-that a right answer fails a check with a probability below 4e-10, whatever its sampler.
+A statistic speaks against the submission when that probability is below `ALPHA`. No check asks for more than 60 of them, so
+that a right answer fails a check with a probability below 6e-10, whatever its sampler.
 """
 
 import math
@@ -38,7 +38,12 @@ def poisson(count: int, rate: float) -> float:
     return 2 * min(float(above), float(below))
 
 
-def standard(e: torch.Tensor, see: Callable[[str], None] = lambda sentence: None, repeatable: bool = True) -> None:
+def standard(
+    e: torch.Tensor,
+    see: Callable[[str], None] = lambda sentence: None,
+    repeatable: bool = True,
+    alike: bool = True,
+) -> None:
     """Judges noise e of shape (calls, rows, columns), already divided by its root mean square; NotEarned says what is off.
 
     For N right values: the mean is N(0, 1/N); sums over columns, rows and calls, squared and added up, are chi-squared; the
@@ -47,6 +52,7 @@ def standard(e: torch.Tensor, see: Callable[[str], None] = lambda sentence: None
     Args:
         see: takes a sentence of evidence.
         repeatable: whether the next run would see the same numbers; only then do the sentences for the student hold some.
+        alike: whether all entries have to be of one size; not where what stretches them is another criterion's business.
     """
     calls, rows, columns = e.shape
     if constant(e):
@@ -75,21 +81,28 @@ def standard(e: torch.Tensor, see: Callable[[str], None] = lambda sentence: None
             "one_number_for_all",
         )
     off = {name: abs(math.log(max(value / k, 1e-30))) for name, (value, k) in sums.items() if chi_squared(value, k) < ALPHA}
-    if off and bool((e[:, 1:] > e[:, :-1]).all()):
+    if off and (bool((e[:, 1:] > e[:, :-1]).all()) or bool((e[:, 1:] < e[:, :-1]).all())):
         raise NotEarned(
             "The noise of each call is in order of size: each entry needs a number that does not depend on the others.",
             "noise_in_order",
         )
+    if off and in_step(e):
+        raise NotEarned(
+            "The noise grows or shrinks from call to call: nothing but `logvar` may stretch it.", "noise_changes_with_calls"
+        )
     if off:  # noise that is shared in one way shows, less, in the other sums as well
         name = max(off, key=lambda name: off[name])
         raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
-    if bool((e == e[:1]).all(dim=0).any()) or (kurtosis(s) > 3 and a_fifth_is_equal(s)):
+    if bool((e == e[:1]).all(dim=0).any()) or (kurtosis(s) > 3 and a_fifth_is_equal(s) and not few_values(s)):
         raise NotEarned(*MISSING)
-    even(e)
+    if alike:
+        even(e)
     moments(s)
     if normal(mean * math.sqrt(n)) < ALPHA:
         size = f": its mean is {mean:+.2f} of its own size, not 0" if repeatable else ""
         raise NotEarned(f"The noise is not centred{size}. ε comes from a standard normal distribution.", "noise_not_centred")
+    if few_values(s):
+        raise NotEarned(*ROUNDED)
     for limit, share in BEYOND.items():
         if poisson(int((s.abs() > limit).sum()), n * share) < ALPHA:
             raise NotEarned(
@@ -100,17 +113,17 @@ def standard(e: torch.Tensor, see: Callable[[str], None] = lambda sentence: None
     pairs(s)
     magnitudes = numpy.sort(e.abs().reshape(calls, -1).numpy(), axis=1)
     if 1 + (numpy.diff(magnitudes, axis=1) > 0).sum(axis=1).max() < 0.75 * rows * columns:  # different ones in one call
-        raise NotEarned(
-            "Many entries of z get the same random number, or one of a few: the noise is rounded, or drawn once and used "
-            "again.",
-            "numbers_used_twice",
-        )
+        raise NotEarned(*ROUNDED)
     spread = spreads(s)
     if chi_squared(spread, calls) < ALPHA:
         raise NotEarned(*(RESCALED if spread < calls else SCALE_VARIES))
 
 
 MISSING = ("Part of z gets no noise: each entry needs a number of its own, on every call.", "noise_missing_in_places")
+ROUNDED = (
+    "Many entries of z get the same random number, or one of a few: the noise is rounded, or drawn once and used again.",
+    "numbers_used_twice",
+)
 RESCALED = ("The noise of a batch is rescaled to a fixed spread: ε is drawn, not standardised.", "noise_standardised")
 SCALE_VARIES = (
     "The spread of the noise changes from call to call: nothing but `logvar` may stretch or shrink it.",
@@ -139,6 +152,19 @@ SUMS = {
     ("calls", True): NOT_FRESH,
     ("calls", False): ("The noise of one call undoes that of another: draw it anew each time.", "noise_not_fresh"),
 }
+
+
+def few_values(s: torch.Tensor) -> bool:
+    """Whether there are fewer than a fiftieth as many different values as values, as of whole numbers."""
+    some = s.flatten()[:4096].numpy()
+    return len(numpy.unique(some)) < len(some) / 50
+
+
+def in_step(e: torch.Tensor) -> bool:
+    """Whether the noise of each call is larger, or of each smaller, than that of the call some before it."""
+    sizes = (e**2).mean(dim=(1, 2)).clamp(min=1e-300).log()
+    steps = sizes[16:] - sizes[:-16]
+    return bool((steps > 0).all()) or bool((steps < 0).all())
 
 
 def places(e: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
@@ -191,11 +217,12 @@ def centred_and_normal_everywhere(e: torch.Tensor) -> None:
             raise NotEarned("The noise of some entries of z is not normal: its tails are cut off.", "noise_cut_off")
 
 
-def elsewhere(e: torch.Tensor) -> None:
+def elsewhere(e: torch.Tensor, alike: bool = True) -> None:
     """As `standard`, for few calls (64) at another width or batch size: what can be told from so few numbers.
 
     Args:
         e: (calls, rows, columns), already divided by its root mean square.
+        alike: as in `standard`.
     """
     calls, rows, columns = e.shape
     if constant(e):
@@ -215,7 +242,8 @@ def elsewhere(e: torch.Tensor) -> None:
     if off:
         name = max(off, key=lambda name: off[name])
         raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
-    even(e)
+    if alike:
+        even(e)
     centred_and_normal_everywhere(e)
     for limit, share in BEYOND.items():
         if poisson(int((e.abs() > limit).sum()), e.numel() * share) < ALPHA:
@@ -247,6 +275,8 @@ def moments(s: torch.Tensor) -> None:
     n, fourth = s.numel(), kurtosis(s)
     if abs(fourth - 3) <= SIGMAS * math.sqrt(24 / n) and abs(float((s**3).mean())) <= SIGMAS * math.sqrt(6 / n):
         return
+    if few_values(s) and min(abs(fourth - value) for value in KURTOSIS) >= 0.03:
+        raise NotEarned(*ROUNDED)
     known = (named for value, named in KURTOSIS.items() if abs(fourth - value) < 0.03)
     raise NotEarned(
         *next(known, SKEWED if abs(float((s**3).mean())) > 0.3 and fourth < 15 else CUT_OFF if fourth < 3 else HEAVY)

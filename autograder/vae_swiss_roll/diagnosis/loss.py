@@ -385,6 +385,13 @@ IN_PLACE: dict[tuple[str, str], tuple[str, str]] = {
     ("exp(logvar)", "exp(¼ logvar)"): ("variance_to_another_power", "the root of σ stands where the variance should be"),
     ("exp(logvar)", "exp(4 logvar)"): ("variance_to_another_power", "another power of σ stands where the variance should be"),
     ("exp(logvar)", "exp(|logvar|)"): ("variance_to_another_power", "the sign of `logvar` is lost on the way to the variance"),
+    ("exp(logvar)", "|logvar|"): (
+        "variance_to_another_power",
+        "the absolute value of `logvar` stands where the variance should be",
+    ),
+    ("mu²", "logvar²"): ("logvar_for_mu", "the square of `logvar` stands where the square of `mu` should be"),
+    ("mu²", "|logvar|"): ("logvar_for_mu", "`logvar` stands where `mu` should be"),
+    ("exp(logvar)", "exp(mu)"): ("mu_for_logvar", "an exponential of `mu` stands where the variance should be"),
     ("exp(logvar)", "logvar²"): ("variance_to_another_power", "the square of `logvar` stands where the variance should be"),
     ("exp(logvar)", "log(1 + exp(logvar))"): ("variance_to_another_power", "a softplus stands where the variance should be"),
     ("logvar", "logvar²"): ("logvar_to_another_power", "`logvar` is squared where it should stand by itself"),

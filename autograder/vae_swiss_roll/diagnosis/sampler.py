@@ -10,37 +10,55 @@ from autograder.vae_swiss_roll import misconceptions
 from autograder.vae_swiss_roll.student import SameNoise
 
 NOT_CENTRED = "z is not centred on `mu`: when `mu` moves and the noise stays the same, z should move by just as much."
+ATOL = 2e-4  # of z in float32, over the whole range
 
 
 def not_centred(found: SameNoise) -> NotEarned:
     """The NotEarned for a z that does not move with mu one to one."""
-    mu, logvar, at_zero, at_one = found.mu.double(), found.logvar.double(), found.at_zero, found.at_one
-    moved = found.z - at_zero
-    noise = at_one / at_one.abs().max().clamp(min=1e-12)
+    mu, logvar = found.mu.double(), found.logvar.double()
+    moved, noise = found.z - found.at_zero, found.at_one / found.at_one.abs().max().clamp(min=1e-12)
+    here, part = where_off((moved - mu).abs() > ATOL + 1e-4 * mu.abs())
+
+    def is_(curve: torch.Tensor) -> bool:
+        return fitting.same(moved[part], curve[part], atol=ATOL)
+
     said: list[tuple[str, str]] = []
-    if fitting.same(found.z, at_zero):
+    if is_(torch.zeros_like(mu)):
         said.append(("`mu` plays no part in z: it is where z is centred.", "mu_not_used"))
-    elif (c := fitting.ratio(moved, mu)) is not None:
+    elif (c := fitting.ratio(moved[part], mu[part], atol=ATOL)) is not None:
         how = {-1.0: "`mu` is subtracted in place of being added", 2.0: "`mu` is added twice"}
-        said.append(
-            (f"{how.get(c, f'When `mu` moves by 1, z moves by {c:.3g}')}: z should move by just as much as `mu`.", "mu_scaled")
-        )
+        of = how.get(c, f"When `mu` moves by 1, z moves by {c:.3g}")
+        said.append((f"{of}: z should move by just as much as `mu`.", "mu_scaled"))
     else:
-        for c, (name, sentence, curve) in ((c, entry) for entry in CENTRES for c in (1.0, -1.0)):
-            if fitting.same(moved, c * curve(mu, logvar)):
+        said += [(sentence, name) for name, sentence, curve in CENTRES if any(is_(c * curve(mu, logvar)) for c in (1, -1))]
+        for name, sentence, curve in WITH_NOISE if not said else ():
+            spread = (curve(mu, logvar) * noise)[part]
+            if any(fitting.ratio((moved - more)[part], spread, atol=ATOL) is not None for more in (torch.zeros_like(mu), mu)):
                 said.append((sentence, name))
-        for name, sentence, curve in WITH_NOISE:
-            part = curve(mu, logvar) * noise
-            if fitting.ratio(moved, part) is not None:
-                said.append((sentence, name))
-        # mu and logvar exchanged: z = logvar + eps exp(mu / 2), and 1 + eps where mu is 0 and logvar 1.
-        if not said and fitting.same(found.z, logvar + (at_one - 1) * (mu / 2).exp()):
-            said.append(
-                ("`mu` and `logvar` are exchanged: z is centred on `logvar`, and `mu` sets its spread.", "arguments_exchanged")
-            )
-    if not said:
-        return NotEarned(found.where + NOT_CENTRED)
-    return NotEarned(found.where + " Or: ".join(s for s, _ in said), "/".join(name for _, name in said))
+        if not said and exchanged(found):
+            said.append(EXCHANGED)
+    said = said or [(NOT_CENTRED, "")]
+    names = "/".join(dict.fromkeys(name for _, name in said if name))
+    return NotEarned(found.where + here + " Or: ".join(dict.fromkeys(sentence for sentence, _ in said)), names or None)
+
+
+def where_off(off: torch.Tensor) -> tuple[str, torch.Tensor]:
+    """(in which points or dimensions alone, in words, their entries); ("", all entries) where it is no such part.
+
+    Args:
+        off: (batch, latent), which entries are wrong; a wrong formula may be right at some of them.
+    """
+    for axis, one, several in ((1, "latent dimension", "latent dimensions"), (0, "point of the batch", "points of the batch")):
+        concerned = off.any(dim=1 - axis)
+        places = concerned.nonzero().flatten().tolist()
+        entries = concerned.unsqueeze(1 - axis).expand_as(off)
+        if len(places) in (0, len(concerned)) or float(off[entries].double().mean()) < 0.6:
+            continue
+        if len(places) > 1:
+            return f"In some {several} alone: ", entries
+        which = {0: "first", len(concerned) - 1: "last"}.get(places[0], f"{places[0] + 1}th")
+        return f"In the {which} {one} alone: ", entries
+    return "", torch.ones_like(off)
 
 
 EXCHANGED = (
@@ -109,36 +127,72 @@ UNKNOWN = (
 DOUBLES = 1.3863  # by how much logvar grows while σ doubles: 2 ln 2
 
 
-def wrong_scale(agrees: Callable[..., bool], found: SameNoise, ratio: torch.Tensor) -> NotEarned:
+def wrong_scale(agrees: Callable[[misconceptions.Formula], bool], found: SameNoise, ratio: torch.Tensor) -> NotEarned:
     """The NotEarned for a noise that does not grow with logvar as it should.
 
     Args:
         agrees: whether noise that is stretched by `factor(logvar)` is the submission's, but for a constant factor.
         ratio: the noise's size for each logvar, divided by its size where logvar is 1; exact where calls follow the seed.
     """
-    where, logvar = found.where, found.logvar.double()
+    logvar, one = found.logvar.double(), torch.ones((), dtype=torch.float64)
     if exchanged(found):
-        return NotEarned(where + EXCHANGED[0], EXCHANGED[1])
-    known = misconceptions.matching(misconceptions.SCALE, agrees)
+        return NotEarned(found.where + EXCHANGED[0], EXCHANGED[1])
+    here, part = where_off((ratio * ((1 - logvar) / 2).exp() - 1).abs() > 4e-3)
+    v, r = logvar[part], ratio[part]
+    if here == "":
+        known = misconceptions.matching(misconceptions.SCALE, agrees)
+    else:
+        known = misconceptions.matching(misconceptions.SCALE, lambda f: fitting.same(r, f(v) / f(one), 1e-4))
     if known:
-        return misconceptions.told(known, where)
-    order = logvar.flatten().argsort()
-    v, r = logvar.flatten()[order], ratio.flatten()[order]
-    fitted = curve(v, r)
-    if fitted is not None:
-        sentence, name = fitted
-        return NotEarned(where + sentence, name)
-    # The two places where it is the most off, of those with noise.
+        return misconceptions.told(known, found.where + here)
+    said = of_others(ratio, logvar) if here == "" else None
+    order = v.argsort()
+    said = said or curve(v[order], r[order])
+    if said is not None:
+        return NotEarned(found.where + here + said[0], said[1])
     fine = torch.isfinite(r) & (r != 0)
     if int(fine.sum()) < 2:
-        return NotEarned(where + "Where `logvar` changes, the noise in z is gone or not finite.", "scale_not_finite")
+        return NotEarned(found.where + here + "Where `logvar` changes, the noise in z is gone or not finite.", "not_finite")
     v, r = v[fine], r[fine].abs()
     off = r.log() - v / 2
-    low, high = sorted((int(off.argmin()), int(off.argmax())))
-    said = UNKNOWN.format(
-        low=float(v[low]), high=float(v[high]), got=float(r[high] / r[low]), should=float(((v[high] - v[low]) / 2).exp())
+    low, high = sorted((int(off.argmin()), int(off.argmax())), key=lambda place: float(v[place]))
+    return NotEarned(
+        found.where
+        + here
+        + UNKNOWN.format(
+            low=float(v[low]),
+            high=float(v[high]),
+            got=float(r[high] / r[low]),
+            should=float(((v[high] - v[low]) / 2).exp()),
+        )
     )
-    return NotEarned(where + said)
+
+
+def of_others(ratio: torch.Tensor, logvar: torch.Tensor) -> tuple[str, str] | None:
+    """(sentence, name) where the noise's size comes from other entries' logvar, too; both (batch, latent)."""
+    if not bool(torch.isfinite(ratio).all()):
+        return None
+    for sentence, alike in (
+        ("All entries share one standard deviation", ratio.flatten()[:1].expand(ratio.numel()).reshape(ratio.shape)),
+        ("All latent variables of a point share one standard deviation", ratio[:, :1].expand_as(ratio)),
+        ("All points share the standard deviations of a batch", ratio[:1].expand_as(ratio)),
+    ):
+        if fitting.same(ratio, alike):
+            return f"{sentence}: each latent variable of each point has its own.", "one_std_for_the_batch"
+    std = ((logvar - 1) / 2).exp()
+    others = (std.flip(0), std.flip(1), std.flip(0, 1), std.roll(1, 0), std.roll(-1, 0), std.roll(1, 1))
+    if any(fitting.ratio(ratio, other) is not None for other in others):
+        return "Each entry's noise is scaled by another entry's standard deviation: the order is lost.", "another_entrys_logvar"
+    for axis, of in ((None, "the whole batch's"), (0, "each dimension's"), (1, "each point's")):
+        relative = ratio / std
+        alike = relative.flatten()[0] if axis is None else relative.select(axis, 0).unsqueeze(axis)
+        if fitting.same(relative, alike.expand_as(relative)):
+            return (
+                f"Your noise is divided or multiplied by a number that depends on {of} `logvar` together: each entry's spread "
+                "depends on its own alone.",
+                "scale_depends_on_others",
+            )
+    return None
 
 
 def curve(v: torch.Tensor, r: torch.Tensor) -> tuple[str, str] | None:
@@ -146,73 +200,61 @@ def curve(v: torch.Tensor, r: torch.Tensor) -> tuple[str, str] | None:
     if not bool(torch.isfinite(r).all()):
         return None
     right = ((v - 1) / 2).exp()
-    # Where logvar is cut off below 1, what r is divided by is off, too.
-    whole = r / (r / right).median()
-    between = fitting.follows_between(whole, right)
-    if between is not None:
-        low, high = (1 + 2 * float(edge.log()) for edge in (whole[0], whole[-1]))
-        sides = [f"below {low:.2g}"] * (between[0] > 0) + [f"above {high:.2g}"] * (between[1] < len(v) - 1)
-        return (
-            f"Where `logvar` is {' or '.join(sides)}, the spread of your noise no longer changes: it is cut off.",
-            "scale_clamped",
-        )
+    for whole in (r, r / (r / right).median()):  # where logvar is cut off below 1, what r is divided by is off, too
+        between = fitting.follows_between(whole, right)
+        if between is not None:
+            low, high = (1 + 2 * float(edge.log()) for edge in (whole[0], whole[-1]))
+            sides = [f"below {low:.2g}"] * (between[0] > 0) + [f"above {high:.2g}"] * (between[1] < len(v) - 1)
+            said = f"Where `logvar` is {' or '.join(sides)}, the spread of your noise no longer changes: it is cut off."
+            return said, "scale_clamped"
     if bool((r > 0).all()):
         slope = fitting.combination(r.log(), {"v": v, "1": torch.ones_like(v)}, 2)
-        if slope is not None and "v" in slope:
+        if slope is not None and "v" in slope and abs(slope["v"] - 0.5) > 1e-3:
             rate = slope["v"]
             doubles = f"{'doubles' if rate > 0 else 'halves'} when `logvar` grows by {0.693147 / abs(rate):.3g}"
             return (
                 f"The spread of your noise {doubles}; a standard deviation doubles when `logvar` grows by {DOUBLES:.3g}.",
                 "scale_wrong_rate",
             )
-    one = torch.ones_like(v)
-    for terms, sentence, name in (
+    one, polynomial = torch.ones_like(v), "a polynomial in `logvar`, which does not undo a logarithm"
+    root = "The spread of your noise is the root of `logvar`: a root does not undo a logarithm."
+    added = "the noise never gets narrower than that"
+    # what is fitted, the terms, those that have to be among them
+    fits: list[tuple[torch.Tensor, dict[str, torch.Tensor], set[str], str, str]] = [
         (
+            r,
             {"σ": (v / 2).exp(), "1": one},
-            "A constant is added to the standard deviation: the noise never gets narrower than that.",
+            {"σ", "1"},
+            f"A constant is added to the standard deviation: {added}.",
             "scale_shifted",
         ),
         (
+            r,
             {"σ²": v.exp(), "1": one},
-            "A constant is added to the variance, and the noise is scaled by that: it should be scaled by σ.",
+            {"σ²"},
+            "Your noise is scaled by the variance, and a constant is added to it: it should be scaled by σ.",
             "variance_as_std",
         ),
+        (r, {"v": v, "1": one}, {"v"}, "The spread of your noise grows in proportion to `logvar`.", "scale_linear"),
         (
-            {"v": v, "1": one},
-            "The spread of your noise grows in proportion to `logvar`, not as a standard deviation does.",
-            "scale_linear",
-        ),
-        (
+            r,
             {"σ": (v / 2).exp(), "σ²": v.exp()},
+            {"σ", "σ²"},
             "Your noise is scaled by a mixture of the standard deviation and the variance: it should be σ alone.",
             "scale_mixes_variance",
         ),
+        (r, {"v²": v**2, "v": v, "1": one}, {"v²"}, f"The spread of your noise is {polynomial}.", "scale_linear"),
         (
-            {"v²": v**2, "v": v, "1": one},
-            "The spread of your noise is a polynomial in `logvar`, which does not undo a logarithm.",
-            "scale_linear",
-        ),
-    ):
-        if fitting.combination(r, terms, len(terms)) is not None:
-            return sentence, name
-    squared = r**2 * r.sign()
-    for terms, sentence, name in (
-        (
+            r**2,
             {"σ²": v.exp(), "1": one},
-            "A constant is added to the variance before the root is taken: the noise never gets narrower than that.",
+            {"σ²", "1"},
+            f"A constant is added to the variance before the root is taken: {added}.",
             "scale_shifted",
         ),
-        (
-            {"v": v, "1": one},
-            "The spread of your noise is the root of `logvar`: a root does not undo a logarithm.",
-            "scale_root",
-        ),
-        (
-            {"|v|": v.abs(), "1": one},
-            "The spread of your noise is the root of `logvar`: a root does not undo a logarithm.",
-            "scale_root",
-        ),
-    ):
-        if fitting.combination(squared, terms, 2) is not None:
+        (r**2, {"v": v, "1": one}, {"v"}, root, "scale_root"),
+        (r**2, {"|v|": v.abs(), "1": one}, {"|v|"}, root, "scale_root"),
+    ]
+    for y, terms, needed, sentence, name in fits:
+        if needed <= (fitting.combination(y, terms, len(terms)) or {}).keys():
             return sentence, name
     return None
