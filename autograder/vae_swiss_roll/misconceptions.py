@@ -320,6 +320,11 @@ KL: list[Misconception] = [
         "Your KL takes `logvar` for σ: in this lesson it is the logarithm of σ².",
     ),
     Misconception(
+        "logvar_exponentiated_twice",
+        lambda m, v: _terms(m, v.exp()),
+        "`logvar` is exponentiated before the formula does so: what you take for `logvar` is the variance.",
+    ),
+    Misconception(
         "squared",
         lambda m, v: _terms(m, v).mean() ** 2,
         "Your KL is the square of the divergence: it is never negative without that.",

@@ -155,14 +155,21 @@ def scale(student: Student) -> NotEarned | None:
         return judge_scale(student, usual, follows, numbers[0].std(dim=0) / numbers[1].std(dim=0))
     for found in student.everywhere():
         seen = scale_at(student, found)
-        if seen is not None:  # z may hold more than noise, which another seed leaves as it is
-            other = student.same_noise(tuple(found.mu.shape), seed=5).checked(student)  # type: ignore[arg-type]
-            if not torch.equal(other.at_one, found.at_one):
-                at_one, at_zero = found.at_one - other.at_one, found.at_zero - other.at_zero
-                seen = scale_at(student, dataclasses.replace(found, at_one=at_one, at_zero=at_zero))
+        if seen is not None and (alone := noise_alone(student, found)) is not None:
+            without_offset = scale_at(student, alone)
+            # The difference of two draws is less exact: what is told without it is told.
+            seen = without_offset and (seen if seen.misconception else without_offset)
         if seen is not None:
             return seen
     return None
+
+
+def noise_alone(student: Student, found: SameNoise) -> SameNoise | None:
+    """The same, less what z holds besides noise, which another seed leaves as it is; None where that changes nothing."""
+    other = student.same_noise(tuple(found.mu.shape), seed=5).checked(student)  # type: ignore[arg-type]
+    if torch.equal(other.at_one, found.at_one):
+        return None
+    return dataclasses.replace(found, at_one=found.at_one - other.at_one, at_zero=found.at_zero - other.at_zero)
 
 
 def scale_at(student: Student, found: SameNoise) -> NotEarned | None:
@@ -324,7 +331,7 @@ def gradient_in(student: Student, name: str, shape: Shape, dtype: torch.dtype) -
     if shape == probes.MAIN:
         again = student.reparameterize(**inputs, seed=10, gradients=True, weights=weights, same_instance=True)
         at_second = again.tensors.get(f"gradient.{name}")
-        if found is not None and (at_second is None or not bool((at_second != 0).any())):
+        if reaches(found) and not reaches(at_second):
             raise NotEarned(
                 f"The first call of a model lets gradients through to `{name}`, the second does not: something is kept from "
                 "one call to the next.",
@@ -335,7 +342,7 @@ def gradient_in(student: Student, name: str, shape: Shape, dtype: torch.dtype) -
         cases = [[*({**inputs, name: at}).values()] for at in places]
         return (weights * student.zs(cases, seed=10)).sum(dim=(1, 2))
 
-    if found is None or not bool((found != 0).any()):
+    if found is None or not reaches(found):
         student.record.see(f"Autograd finds {'no way' if found is None else 'a gradient of zeros'} from z to `{name}`.")
         if student.follows_seed and pytorch.plays_no_part(at_places, inputs[name]):
             unused = "mu_not_used" if name == "mu" else "no_noise" if student.without_noise else "no_scale"
@@ -353,3 +360,8 @@ def gradient_in(student: Student, name: str, shape: Shape, dtype: torch.dtype) -
     expected = weights if name == "mu" else weights * (value - inputs["mu"]) / 2
     if not pytorch.close(found.double(), expected, rtol=1e-4, atol=1e-6):
         raise NotEarned(pytorch.wrong_gradient(name))
+
+
+def reaches(gradient: torch.Tensor | None) -> bool:
+    """Whether autograd found a gradient, other than zeros."""
+    return gradient is not None and bool((gradient != 0).any())

@@ -404,6 +404,8 @@ IN_PLACE: dict[tuple[str, str], tuple[str, str]] = {
 
 def of_the_terms(grid: torch.Tensor) -> OneVariable | None:
     """What is wrong with a sum of a function of mu and one of logvar; None where no terms that are known add up to it."""
+    if (stopped := cut_off(grid)) is not None:
+        return stopped
     at_mu, at_logvar = int((GRID_MU == 0).nonzero()), int((GRID_LOGVAR == 0).nonzero())
     both = grid[at_mu, at_logvar]  # the constant, and what functions of 0 are
     one_mu, one_logvar = torch.ones_like(GRID_MU), torch.ones_like(GRID_LOGVAR)
@@ -415,7 +417,7 @@ def of_the_terms(grid: torch.Tensor) -> OneVariable | None:
         ("exp(logvar)", "logvar"),
     )
     if mu is None or logvar is None:
-        return cut_off(grid, mu, logvar)
+        return None
     # Both hold the constant and what the other one is at 0.
     constant = float(both) - sum(c * float(OF_MU[t](GRID_MU[at_mu])) for t, c in mu.items() if t != "1")
     constant -= sum(c * float(OF_LOGVAR[t](GRID_LOGVAR[at_logvar])) for t, c in logvar.items() if t != "1")
@@ -425,7 +427,8 @@ def of_the_terms(grid: torch.Tensor) -> OneVariable | None:
     prior = of_another_prior(terms)
     if prior is not None:
         return OneVariable([prior])
-    factor = min((1.0, 2.0, -1.0, 0.5, -2.0, -0.5), key=lambda c: cost(terms, c))
+    candidates = {*USUAL, *(fitting.simple(terms[name] / right) for name, right in RIGHT.items() if terms.get(name))}
+    factor = min(candidates, key=lambda c: cost(terms, c))
     return OneVariable(list(deviations(terms, factor)), factor)
 
 
@@ -447,10 +450,13 @@ def of_another_prior(terms: Mapping[str, float]) -> Finding | None:
     )
 
 
+USUAL = (1.0, 2.0, -1.0, 0.5, -2.0, -0.5)
+
+
 def cost(terms: Mapping[str, float], factor: float) -> tuple[int, int]:
     """How many terms are wrong if all is taken `factor` times, and how unusual that is."""
-    wrong = sum(abs(terms.get(name, 0.0) - factor * right) > 1e-4 for name, right in RIGHT.items())
-    return wrong + (factor != 1), (1.0, 2.0, -1.0, 0.5, -2.0, -0.5).index(factor)
+    wrong = sum(abs(terms.get(name, 0.0) / (factor * right) - 1) > 1e-4 for name, right in RIGHT.items())
+    return wrong + (factor != 1), USUAL.index(factor) if factor in USUAL else len(USUAL)
 
 
 def deviations(terms: Mapping[str, float], factor: float) -> Iterable[Finding]:
@@ -496,21 +502,20 @@ TOO_MANY = {
 }
 
 
-def cut_off(grid: torch.Tensor, mu: Mapping[str, float] | None, logvar: Mapping[str, float] | None) -> OneVariable | None:
+def cut_off(grid: torch.Tensor) -> OneVariable | None:
     """A right formula in which mu, logvar or the exponential stops growing somewhere."""
     at_mu, at_logvar = int((GRID_MU == 0).nonzero()), int((GRID_LOGVAR == 0).nonzero())
-    if logvar is None:
-        for factor in (1.0, 2.0, -1.0):
-            of_logvar = grid[at_mu] / factor
-            said = stops("`logvar` is", of_logvar, GRID_LOGVAR, lambda v: (v.exp() - v - 1) / 2, "logvar_cut_off")
-            said = said or stops(
-                "The exponential is", 2 * of_logvar + GRID_LOGVAR + 1, GRID_LOGVAR, torch.exp, "exponential_cut_off"
-            )
-            if said is not None:
-                return OneVariable([said], factor)
-    elif mu is None:
-        said = stops("`mu` is", grid[:, at_logvar] - grid[at_mu, at_logvar], GRID_MU, lambda m: m**2 / 2, "mu_cut_off")
-        return OneVariable([said]) if said is not None else None
+    of_mu = grid[:, at_logvar] - grid[at_mu, at_logvar]
+    for factor in (1.0, 2.0, -1.0):
+        of_logvar = grid[at_mu] / factor
+        said = (
+            stops("`logvar` is", of_logvar, GRID_LOGVAR, lambda v: (v.exp() - v - 1) / 2, "logvar_cut_off")
+            or stops("The exponential is", 2 * of_logvar + GRID_LOGVAR + 1, GRID_LOGVAR, torch.exp, "exponential_cut_off")
+            or stops("`logvar` by itself is", GRID_LOGVAR.exp() - 1 - 2 * of_logvar, GRID_LOGVAR, torch.clone, "logvar_cut_off")
+            or stops("`mu` is", of_mu / factor, GRID_MU, lambda m: m**2 / 2, "mu_cut_off")
+        )
+        if said is not None:
+            return OneVariable([said], factor)
     return None
 
 
@@ -589,6 +594,15 @@ def named_average(factor: float, law: Law, averages: Mapping[str, Average]) -> l
             entry = next(entry for entry in misconceptions.KL if entry.name == name)
             sign = [] if factor > 0 else [of_factor(-1.0)]
             return [*sign, Finding(entry.sentence, entry.name, entry.section)]
+    if a >= 1 and 0 < factor < 0.2 and abs(1 / factor - round(1 / factor)) < 1e-3 / factor:
+        return [
+            Finding(
+                f"Your KL is summed over the batch and divided by {1 / factor:.0f} whatever the size of the batch: take the "
+                "number from the tensors.",
+                "divided_by_a_fixed_number",
+                AVERAGING,
+            )
+        ]
     found = [] if math.isclose(factor, 1.0, rel_tol=1e-4) else [of_factor(factor)]
     if (a, b) in BY_POWERS:
         name, sentence = BY_POWERS[a, b]

@@ -255,6 +255,8 @@ def curve(v: torch.Tensor, r: torch.Tensor) -> tuple[str, str] | None:
         (r**2, {"|v|": v.abs(), "1": one}, {"|v|"}, root, "scale_root"),
     ]
     for y, terms, needed, sentence, name in fits:
-        if needed <= (fitting.combination(y, terms, len(terms)) or {}).keys():
+        # Relative to what is fitted, which spans many powers of ten.
+        relative = {name: term / y for name, term in terms.items()}
+        if needed <= (fitting.combination(one, relative, len(terms)) or {}).keys():
             return sentence, name
     return None
