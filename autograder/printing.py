@@ -182,7 +182,7 @@ def show_slips(outcomes: "Sequence[OfSlip]", borderline: int, seconds: float) ->
     from autograder.course.selftest import by_kind
 
     rows = by_kind(outcomes)
-    table = Table("kind of slip", *rows["all"], title="Typical slips")
+    table = Table("slip", *rows["all"], title="Wrong answers by typical slips")
     for kind, counts in rows.items():
         if kind == "all":
             table.add_section()
@@ -197,8 +197,9 @@ def show_slips(outcomes: "Sequence[OfSlip]", borderline: int, seconds: float) ->
     if len(differing) > SHOWN_SLIPS:
         out.print(f"and {len(differing) - SHOWN_SLIPS} more; --json shows them all")
     counts = rows["all"]
-    nameable = counts["named right"] + counts["named wrong"] + counts["not named"]
-    share = f"{counts['named right'] / nameable:.1%}" if nameable else "none"
+    nameable = counts["named"] + counts["misnamed"] + counts["unnamed"]
+    share = f"{counts['named'] / nameable:.1%}" if nameable else "none"
+    out.print("unjust: lost a criterion that it does not break; missed: kept one that it breaks; nameless: there is no name.")
     out.print(
         f"{counts['wrong']} wrong answers, {counts['accepted']} accepted; of {nameable} with a name, {share} named right. "
         f"{borderline} so near a tolerance that they were left out; {seconds:.0f} s."

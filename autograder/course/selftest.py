@@ -404,21 +404,26 @@ class Trial:
 
 
 def by_kind(outcomes: Sequence[OfSlip]) -> dict[str, dict[str, int]]:
-    """kind of slip → what is counted of it → how many; the last one, "all", of all kinds."""
+    """kind of slip → what is counted of it → how many; the last row, "all", of all kinds.
+
+    Counted are answers that are wrong, or right after all; wrong ones that were accepted; answers that lost a criterion that
+    they do not break (unjust), or kept one that they break (missed); wrong ones whose names were right, wrong or none, and
+    those for which there is no name.
+    """
     rows: dict[str, dict[str, int]] = {}
     for kind, group in [*grouped(outcomes).items(), ("all", list(outcomes))]:
         wrong = [found for found in group if found.entry.lost]
         nameable = [found for found in wrong if found.entry.names or found.naming == Naming.WRONG]
         rows[kind] = {
             "wrong": len(wrong),
-            "right after all": len(group) - len(wrong),
+            "right": len(group) - len(wrong),
             "accepted": sum(found.accepted for found in wrong),
-            "lost, not broken": sum(bool(found.unjust) for found in group),
-            "broken, not lost": sum(bool(found.missed) for found in group),
-            "named right": sum(found.naming == Naming.RIGHT for found in nameable),
-            "named wrong": sum(found.naming == Naming.WRONG for found in nameable),
-            "not named": sum(found.naming == Naming.NONE for found in nameable),
-            "no name for it": len(wrong) - len(nameable),
+            "unjust": sum(bool(found.unjust) for found in group),
+            "missed": sum(bool(found.missed) for found in group),
+            "named": sum(found.naming == Naming.RIGHT for found in nameable),
+            "misnamed": sum(found.naming == Naming.WRONG for found in nameable),
+            "unnamed": sum(found.naming == Naming.NONE for found in nameable),
+            "nameless": len(wrong) - len(nameable),
         }
     return rows
 
