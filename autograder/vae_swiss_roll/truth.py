@@ -80,14 +80,25 @@ def broken(target: str, code: str) -> frozenset[str] | None:
 
 
 def without_devices(code: str) -> str:
-    for named in (".cuda(mu.get_device())", ".cuda()", ", device=mu.get_device()"):
-        code = code.replace(named, "")
-    return code.replace('"cuda"', '"cpu"').replace("torch.cuda.FloatTensor", "torch.FloatTensor")
+    code = (
+        CUDA_CALL.sub("", code).replace(", device=mu.get_device()", "").replace("torch.cuda.FloatTensor", "torch.FloatTensor")
+    )
+    return CUDA.sub('"cpu"', code)
+
+
+CUDA, CUDA_CALL = re.compile("""(["'])cuda\\1"""), re.compile(r"\.cuda\((\w+\.get_device\(\))?\)")
 
 
 def defined(code: CodeType, name: str, gpu: bool = False) -> Any:
     """The function of that name, in a namespace such as the notebook's."""
-    names = {"torch": torch, "nn": nn, "np": np, "math": math, "device": torch.device("cuda:0" if gpu else "cpu")}
+    names = {
+        "__name__": "__main__",
+        "torch": torch,
+        "nn": nn,
+        "np": np,
+        "math": math,
+        "device": torch.device("cuda:0" if gpu else "cpu"),
+    }
     exec(code, names)
     return names[name]
 
@@ -405,7 +416,7 @@ def on_each_device(code: str, call: Callable[[CodeType, str, bool], torch.Tensor
             return False
         return True
     # Without a driver, fake tensors want the number of the device.
-    with_gpu = compile(code.replace(".cuda()", ".cuda(0)").replace('"cuda"', '"cuda:0"'), "answer", "exec")
+    with_gpu = compile(CUDA.sub('"cuda:0"', CUDA_CALL.sub('.to("cuda:0")', code)), "answer", "exec")
     available, torch.cuda.is_available = torch.cuda.is_available, lambda: True
     validates = torch.distributions.Distribution._validate_args
     torch.distributions.Distribution.set_default_validate_args(False)
