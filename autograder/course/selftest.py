@@ -50,7 +50,7 @@ class Entry:
 
     Attributes:
         kind: of slip, where one made it.
-        names: the misconceptions whose names would be right for that slip.
+        names: the misconceptions that are in it, under all their names.
     """
 
     name: str
@@ -134,8 +134,7 @@ class OfSlip(Outcome):
     def naming(self) -> Naming:
         """RIGHT where something is named and nothing wrongly: of several names joined by "/" one has to be right."""
         given = [name for name in self.lost.values() if name]
-        known = [parts(name) for name in self.entry.names]
-        right = all(any(parts(either) in known for either in name.split("/")) for name in given)
+        right = all(any(self.entry.names >= parts(either) for either in name.split("/")) for name in given)
         return (Naming.RIGHT if right else Naming.WRONG) if given else Naming.NONE
 
     @property

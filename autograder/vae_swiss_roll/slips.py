@@ -28,7 +28,7 @@ class Slip:
         target: the task.
         code: the whole function.
         kind: of slip.
-        names: the misconceptions whose names would be right; empty where there is no name for it.
+        names: the misconceptions that are in it, under all their names; empty where none has one.
     """
 
     name: str
@@ -99,13 +99,11 @@ def slips() -> list[Slip]:
 
 
 def made(target: str, right: str, lines: list[str], *wrong: Piece) -> Slip:
-    """The Slip with these wrong pieces; of two, the names are each one's and those of both."""
-    names = {name for piece in wrong for name in piece.names}
-    if len(wrong) > 1:
-        names |= {"+".join(pair) for pair in itertools.product(*(piece.names for piece in wrong))}
+    """The Slip with these wrong pieces, in an answer of those right ones."""
     name = f"{' and '.join(piece.name for piece in wrong)} in {right}"
     kind = wrong[0].kind if len(wrong) == 1 else "two slips"
-    return Slip(name, target, function(SIGNATURES[target], lines), kind, frozenset(names))
+    names = frozenset(name for piece in wrong for name in piece.names)
+    return Slip(name, target, function(SIGNATURES[target], lines), kind, names)
 
 
 # --- reparameterize --------------------------------------------------------------------------------------------------
@@ -185,23 +183,26 @@ COUNT = 'self.calls = getattr(self, "calls", 0) + 1'
 # name → (what is there instead of z, the names that would be right)
 LOCAL = {
     "no-noise": ("mu", "noise_missing_in_places no_noise"),
-    "std-alone": ("mu + std", "noise_missing_in_places no_noise"),
+    "std-alone": ("mu + std", "noise_missing_in_places no_noise noise_not_fresh"),
     "one-number": ("mu + std * eps[:1, :1]", "noise_shared_over_batch noise_shared_over_dimensions numbers_used_twice"),
     "one-row": ("mu + std * eps[:1]", "noise_shared_over_batch numbers_used_twice"),
     "one-column": ("mu + std * eps[:, :1]", "noise_shared_over_dimensions numbers_used_twice"),
-    "uniform": ("mu + std * torch.rand_like(mu)", "uniform_noise noise_not_centred"),
-    "doubled-noise": ("mu + 2 * std * eps", "noise_not_unit noise_scale_varies scale_factor noise_with_heavy_tails"),
+    "uniform": ("mu + std * torch.rand_like(mu)", "uniform_noise noise_not_centred noise_cut_off"),
+    "doubled-noise": (
+        "mu + 2 * std * eps",
+        "noise_not_unit noise_scale_varies scale_factor noise_with_heavy_tails noise_uneven",
+    ),
     "variance": ("mu + std**2 * eps", "variance_as_std"),
     "no-scale": ("mu + eps", "no_scale"),
-    "prior": ("eps", "no_scale no_gradient"),
-    "no-mu": ("std * eps", "no_gradient"),
-    "zeros": ("torch.zeros_like(mu)", "noise_missing_in_places no_noise no_gradient"),
+    "prior": ("eps", "no_scale no_gradient mu_not_used"),
+    "no-mu": ("std * eps", "mu_not_used"),
+    "zeros": ("torch.zeros_like(mu)", "noise_missing_in_places no_noise mu_not_used"),
     "mu-detached": ("mu.detach() + std * eps", "no_gradient part_of_the_gradient_missing"),
     "logvar-detached": ("mu + std.detach() * eps", "no_gradient part_of_the_gradient_missing"),
 }
 # The same, where the whole call goes wrong.
 CALLS = {
-    "exception": ('raise ValueError("no such case")', "raises"),
+    "exception": ('raise ValueError("no such case")', ""),
     "another-width": ("return z[:, :1].repeat(1, mu.shape[1] + 1)", "wrong_width wrong_shape"),
     "tuple": ("return z, mu", "returns_tuple"),
 }
@@ -322,14 +323,14 @@ class Losses:
         return made("kl_divergence", "+".join(right), whole, *slips)
 
 
-LEFT_OUT = "part_of_the_batch_left_out dimensions_left_out"
+LEFT_OUT = "part_of_the_batch_left_out dimensions_left_out uneven_average"
 # name → (what is there instead of kl, the names that would be right)
 LOCAL_KLS = {
     "left-out": ("0 * kl", LEFT_OUT),
-    "sign": ("-kl", "sign_flipped"),
-    "doubled": ("2 * kl", "half_missing wrong_factor"),
+    "sign": ("-kl", "sign_flipped uneven_average not_an_average"),
+    "doubled": ("2 * kl", "half_missing wrong_factor uneven_average not_an_average"),
     "detached": ("kl.detach()", "no_gradient part_of_the_gradient_missing"),
-    "no-mu": ("0.5 * (v.exp() - v - 1)", "mu_missing"),
+    "no-mu": ("0.5 * (v.exp() - v - 1)", "mu_missing uneven_average not_an_average"),
 }
 
 
