@@ -86,6 +86,14 @@ COMMON = {
 }
 
 
+# Slips that are one mistake together.
+TOGETHER: dict[tuple[str, ...], str] = {
+    ("term var std", "term lv half"): "sigma_for_both",
+    ("term var squared", "term lv double"): "logvar_as_log_std",
+    ("term lv double", "term one two"): "half_on_the_squares_alone",
+}
+
+
 def common(name: str) -> list[Piece]:
     return [piece for piece in table(name) if piece.name.removeprefix(f"{name} ") in COMMON[name].split()]
 
@@ -102,8 +110,10 @@ def made(target: str, right: str, lines: list[str], *wrong: Piece) -> Slip:
     """The Slip with these wrong pieces, in an answer of those right ones."""
     name = f"{' and '.join(piece.name for piece in wrong)} in {right}"
     kind = wrong[0].kind if len(wrong) == 1 else "two slips"
-    names = frozenset(name for piece in wrong for name in piece.names)
-    return Slip(name, target, function(SIGNATURES[target], lines), kind, names)
+    names = {name for piece in wrong for name in piece.names}
+    if (together := TOGETHER.get(tuple(piece.name for piece in wrong))) is not None:
+        names.add(together)
+    return Slip(name, target, function(SIGNATURES[target], lines), kind, frozenset(names))
 
 
 # --- reparameterize --------------------------------------------------------------------------------------------------
