@@ -39,6 +39,8 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError, FakeTensorMode
 
+from autograder.errors import BadReply
+
 CRITERIA = {
     "reparameterize": ("tensor", "centre", "scale", "noise", "gradient_mu", "gradient_logvar"),
     "kl_divergence": ("prior", "value", "gradient"),
@@ -51,10 +53,6 @@ NARROWEST = -7.0  # logvar of the noise of which the scale is judged
 RELATIVE, OF_SCALE, OF_KL = 1e-3, 2e-4, 1e-4  # what counts as right: of σ, and of each latent variable's KL
 BETAS = (0.0, 0.3, 1.0, 2.5, 4.0)
 Case = tuple[torch.Tensor, torch.Tensor]  # mu, logvar
-
-
-class Useless(Exception):
-    """A call that gave nothing that can be judged."""
 
 
 class Borderline(Exception):
@@ -152,7 +150,7 @@ class Sampler:
         return type("VAE", (Model,), {"reparameterize": function})().train(training)
 
     def returned(self, mu: torch.Tensor, logvar: torch.Tensor, number: int, training: bool = True) -> Any:
-        """What the call with that seed returns; Useless where it raises."""
+        """What the call with that seed returns; BadReply where it raises."""
         model = self.instance(training)
         try:
             for earlier in range(self.before):
@@ -161,16 +159,16 @@ class Sampler:
             seed(number)
             return model.reparameterize(mu.to(self.dtype) * 1, logvar.to(self.dtype) * 1)
         except Exception as error:
-            raise Useless from error
+            raise BadReply(repr(error)) from error
 
     def z(self, mu: torch.Tensor, logvar: torch.Tensor, number: int, training: bool = True) -> torch.Tensor:
-        """float64, in the shape of mu; Useless where there is no such thing."""
+        """float64, in the shape of mu; BadReply where there is no such thing."""
         return as_z(self.returned(mu, logvar, number, training), mu.shape)
 
 
 def as_z(result: Any, shape: Sequence[int]) -> torch.Tensor:
     if not isinstance(result, torch.Tensor) or result.numel() != math.prod(shape):
-        raise Useless
+        raise BadReply("no numbers")
     result = result.T if result.dim() == 2 and result.shape == tuple(shape)[::-1] != tuple(shape) else result
     values: torch.Tensor = result.reshape(tuple(shape)).double()
     return values
@@ -197,7 +195,7 @@ def works(code: CodeType, shape: tuple[int, int]) -> Sampler | None:
     """A sampler whose calls in that shape give numbers, in float64 if it takes that; None where none does."""
     for dtype in (torch.float64, torch.float32):
         sampler = Sampler(code, dtype)
-        with contextlib.suppress(Useless):
+        with contextlib.suppress(BadReply):
             if bool(torch.isfinite(sampler.z(*inputs(1, shape), 1)).all()) or shape == ALWAYS:
                 return sampler
     return None
@@ -222,7 +220,7 @@ def proper_tensors(code: CodeType) -> bool:
 
 def moves_with_mu(sampler: Sampler, shape: tuple[int, int]) -> bool:
     mu, logvar = inputs(4, shape)
-    with contextlib.suppress(Useless):
+    with contextlib.suppress(BadReply):
         moved = sampler.z(mu, logvar, 5) - sampler.z(torch.zeros_like(mu), logvar, 5)
         return bool(((moved - mu).abs() <= 1e-3 * mu.abs() + 1e-4).all())
     return False
@@ -234,7 +232,7 @@ def remembers_calls(sampler: Sampler) -> bool:
     try:
         later = Sampler(sampler.code, sampler.dtype, before=2).z(mu, logvar, 20)
         return not torch.allclose(later, sampler.z(mu, logvar, 20), equal_nan=True)
-    except Useless:
+    except BadReply:
         return True
 
 
@@ -259,7 +257,7 @@ def scale_holds(sampler: Sampler, shape: tuple[int, int]) -> bool:
         try:
             found, at_one = sampler.z(zero, logvar, first), sampler.z(zero, one, first)
             others = sampler.z(zero, logvar, second), sampler.z(zero, one, second)
-        except Useless:
+        except BadReply:
             return False
         if not torch.equal(at_one, others[1]):
             found, at_one = found - others[0], at_one - others[1]
@@ -372,7 +370,7 @@ def gradient_holds(sampler: Sampler, shape: tuple[int, int], which: int) -> bool
     try:
         found = gradient((weights * sampler.z(leaves[0], leaves[1], number=16)).sum(), leaves[which])
         return reaches(found, shape) and is_derivative(found, function, given[which])
-    except (Useless, RuntimeError):
+    except (BadReply, RuntimeError):
         return False
 
 
@@ -492,7 +490,7 @@ class Loss:
     def __call__(
         self, mu: torch.Tensor, logvar: torch.Tensor, beta: float, recon_x: torch.Tensor | None = None, number: int = 1
     ) -> torch.Tensor:
-        """The loss as one float64 number, at recon_x = x where none is given; Useless where there is none."""
+        """The loss as one float64 number, at recon_x = x where none is given; BadReply where there is none."""
         function = defined(self.code, "compute_vae_loss")
         x = points(1, len(mu)).to(self.dtype)
         parts = (x if recon_x is None else recon_x, mu, logvar)
@@ -504,9 +502,9 @@ class Loss:
             seed(number)
             loss = function(StandIn(*answers), x * 1, beta)
         except Exception as error:
-            raise Useless from error
+            raise BadReply(repr(error)) from error
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-            raise Useless
+            raise BadReply("no numbers")
         return loss.double().reshape(())
 
 
@@ -532,7 +530,7 @@ def of_loss(code: str, on_one: CodeType) -> set[str]:
 def loss_works(code: CodeType, shape: tuple[int, int]) -> Loss | None:
     for dtype in (torch.float64, torch.float32):
         loss = Loss(code, dtype)
-        with contextlib.suppress(Useless):
+        with contextlib.suppress(BadReply):
             if math.isfinite(float(loss(*inputs(1, shape), 0.5, points(2, shape[0])))) or shape == ALWAYS:
                 return loss
     return None
@@ -567,7 +565,7 @@ def zero_at_the_prior_alone(loss: Loss, shape: tuple[int, int]) -> bool:
         size = sum(map(abs, random_places)) / len(random_places)
         at_prior = abs(kl(zero, zero)) / size if size else 0.0
         found = [*random_places, *(kl(*place) for place in places)]
-    except Useless:
+    except BadReply:
         return False
     if 1e-5 < at_prior < 1e-3:
         raise Borderline
@@ -606,7 +604,7 @@ def value_holds(usable: dict[tuple[int, int], Loss], average: Callable[[torch.Te
                         worst = max(worst, off / (beta * slack + 1e-5 * base + 1e-7))
                         if not worst <= 2:
                             return False
-            except Useless:
+            except BadReply:
                 return False
     if worst > 0.5:
         raise Borderline
@@ -669,6 +667,6 @@ def loss_gradient_holds(loss: Loss, shape: tuple[int, int]) -> bool:
             found = gradient(loss(leaves[1], leaves[2], 1.0, leaves[0]), leaves[which])
             if not (which == 0 or reaches(found, shape)) or not is_derivative(found, function, given[which]):
                 return False
-        except (Useless, RuntimeError):
+        except (BadReply, RuntimeError):
             return False
     return True
