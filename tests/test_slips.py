@@ -53,7 +53,7 @@ BROKEN = [
     (f"torch.manual_seed(0)\nreturn mu + {STD} * {EPS}", "noise"),
     (f"assert self.training\nreturn mu + {STD} * {EPS}", "noise"),
     (f"eps = {EPS}\nreturn mu + {STD} * torch.cat([eps[:, :2], 0 * eps[:, 2:]], dim=1)", "noise"),
-    (f'self.std = getattr(self, "std", {STD})\nreturn mu + self.std * {EPS}', "noise"),
+    (f'self.std = getattr(self, "std", {STD})\nreturn mu + self.std * {EPS}', "scale gradient_logvar"),
     (f"return mu + {STD}", "scale noise"),
     (f"return mu + {EPS}", "scale gradient_logvar"),
     (f"return mu.detach() + {STD} * {EPS}", "gradient_mu"),

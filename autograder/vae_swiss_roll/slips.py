@@ -197,7 +197,7 @@ LOCAL = {
     "one-number": ("mu + std * eps[:1, :1]", "noise_shared_over_batch noise_shared_over_dimensions numbers_used_twice"),
     "one-row": ("mu + std * eps[:1]", "noise_shared_over_batch numbers_used_twice"),
     "one-column": ("mu + std * eps[:, :1]", "noise_shared_over_dimensions numbers_used_twice"),
-    "uniform": ("mu + std * torch.rand_like(mu)", "uniform_noise noise_not_centred noise_cut_off"),
+    "uniform": ("mu + std * torch.rand_like(mu)", "uniform_noise noise_not_centred noise_cut_off noise_uneven"),
     "doubled-noise": (
         "mu + 2 * std * eps",
         "noise_not_unit noise_scale_varies scale_factor noise_with_heavy_tails noise_uneven",
@@ -212,7 +212,7 @@ LOCAL = {
 }
 # The same, where the whole call goes wrong.
 CALLS = {
-    "exception": ('raise ValueError("no such case")', ""),
+    "exception": ('raise ValueError("no such case")', "raises"),
     "another-width": ("return z[:, :1].repeat(1, mu.shape[1] + 1)", "wrong_width wrong_shape"),
     "tuple": ("return z, mu", "returns_tuple"),
 }
