@@ -96,7 +96,7 @@ def test_an_answer_near_a_tolerance_is_left_undecided():
 def test_right_answers_break_nothing():
     """Some of each kind; a loop over rows, and a generator of its own, are left out."""
     made = [one for one in variants() if not one[0].endswith("+rows") and one[0].split("+")[0] not in UNSEEDED]
-    assert [(name, truth.broken(target, code)) for name, target, code in made[::11] if truth.broken(target, code)] == []
+    assert [(name, truth.broken(target, code)) for name, target, code in made[::29] if truth.broken(target, code)] == []
 
 
 # --- what the checks make of them ------------------------------------------------------------------------------------
@@ -104,12 +104,12 @@ def test_right_answers_break_nothing():
 
 @pytest.mark.sandboxed
 def test_slips_lose_what_they_break_and_nothing_else(assignment, release):
-    """One in a hundred; `autograder selftest --slips` judges all of them."""
-    entries = selftest.slipped(assignment, every=101)
+    """One in two hundred; `autograder selftest --slips` judges all of them."""
+    entries = selftest.slipped(assignment, every=211)
     outcomes = selftest.slips(assignment, release, ANSWERS, entries, lambda *progress: None)
     assert [(o.entry.name, o.unjust, o.missed) for o in outcomes if o.unjust or o.missed] == []
     counts = selftest.by_kind(outcomes)["all"]
-    assert counts["wrong"] >= 30
+    assert counts["wrong"] >= 15
     assert counts["named"] >= 0.9 * (counts["named"] + counts["misnamed"] + counts["unnamed"])
 
 
@@ -154,7 +154,7 @@ def test_outcomes_are_counted_by_kind_of_slip():
     assert list(rows["all"].values()) == [4, 1, 1, 1, 1, 1, 1, 1, 1]
 
 
-NAMES = ["losses minus in", "averages sum in"]
+NAMES = ["averages sum in", "losses minus in"]
 
 
 @pytest.mark.sandboxed
@@ -163,14 +163,9 @@ def test_the_command_prints_one_object_per_slip():
     done = CliRunner().invoke(cli.app, ["selftest", "--slips", *chosen, "--json", "--workers", "1"])
     assert done.exit_code == 0, done.stderr
     first, second = map(json.loads, done.stdout.splitlines())
-    assert (first["name"], first["kind"], first["broken"], first["naming"]) == (
-        chosen[0],
-        "operator",
-        ["prior", "value"],
-        "right",
-    )
-    assert (second["name"], second["kind"], second["broken"], second["naming"]) == (chosen[1], "reduction", ["value"], "right")
-    assert set(second["lost"]) == {"value"}
+    told = [[one[key] for key in ("name", "kind", "broken", "naming")] for one in (first, second)]
+    assert told == [[chosen[0], "reduction", ["value"], "right"], [chosen[1], "operator", ["prior", "value"], "right"]]
+    assert set(first["lost"]) == {"value"}
 
 
 @pytest.mark.sandboxed
