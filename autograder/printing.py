@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from autograder.grading.verdict import Status, Verdict
 
@@ -182,7 +182,8 @@ def show_slips(outcomes: "Sequence[OfSlip]", borderline: int, seconds: float) ->
     from autograder.course.selftest import by_kind
 
     rows = by_kind(outcomes)
-    table = Table("slip", *rows["all"], title="Wrong answers by typical slips")
+    numbers = [Column(name, justify="right", no_wrap=True) for name in rows["all"]]
+    table = Table("slip", *numbers, title="Wrong answers by typical slips", padding=0)  # ten columns, in a terminal's 80
     for kind, counts in rows.items():
         if kind == "all":
             table.add_section()

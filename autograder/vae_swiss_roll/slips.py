@@ -217,7 +217,7 @@ CALLS = {
     "tuple": ("return z, mu", "returns_tuple"),
 }
 ALSO = {  # names that fit the kind of place, whatever is wrong there
-    "call": {"noise_changes_with_calls", "noise_not_fresh", "noise_scale_varies", "noise_with_heavy_tails"},
+    "call": {"noise_changes_with_calls", "noise_not_fresh", "noise_scale_varies", "noise_with_heavy_tails", "no_gradient"},
     "mode": {"eval_mode_differs"},
 }
 
