@@ -51,6 +51,7 @@ BROKEN = [
     (f"return mu + {STD} * {EPS}.clamp(-3, 3)", "noise"),
     (f"return mu + {STD} * torch.randn_like(mu[:1])", "noise"),
     (f"torch.manual_seed(0)\nreturn mu + {STD} * {EPS}", "noise"),
+    (f"return mu + {STD} * {EPS} if self.training else {EPS}", "noise"),
     (f"assert self.training\nreturn mu + {STD} * {EPS}", "noise"),
     (f"eps = {EPS}\nreturn mu + {STD} * torch.cat([eps[:, :2], 0 * eps[:, 2:]], dim=1)", "noise"),
     (f'self.std = getattr(self, "std", {STD})\nreturn mu + self.std * {EPS}', "scale gradient_logvar"),
@@ -61,6 +62,7 @@ BROKEN = [
     (f"std = {STD}\nreturn mu + torch.cat([std[:-1], std[-1:].detach()]) * {EPS}", "gradient_logvar"),
     (f"return mu + {STD} * {EPS}, mu, logvar", "tensor centre scale noise gradient_mu gradient_logvar"),
 ]
+COUNTED = 'f = compute_vae_loss\n    f.calls = getattr(f, "calls", 0) + 1\n    return'
 BROKEN_LOSSES = [
     (loss(KL), ""),
     (loss(KL + ".reshape(1)"), ""),
@@ -76,6 +78,7 @@ BROKEN_LOSSES = [
     (loss(KL).replace("beta * kl", "kl"), "value"),
     (loss(KL).replace("kl = ", "kl = model.reparameterize(mu, logvar).mean() * 0 + "), ""),
     (loss(KL).replace("recon + beta", "recon.detach() + beta"), "gradient"),
+    (loss(KL).replace("return", COUNTED).replace("beta * kl", "beta * kl * f.calls"), "value"),
 ]
 CASES = [("reparameterize", sampler(body), broken) for body, broken in BROKEN]
 CASES += [("kl_divergence", code, broken) for code, broken in BROKEN_LOSSES]
