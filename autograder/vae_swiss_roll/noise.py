@@ -57,6 +57,9 @@ def standard(
     calls, rows, columns = e.shape
     if constant(e):
         raise NotEarned(f"There is no noise in z: in {calls} calls every entry was the same number.", "no_noise")
+    if not alike:
+        centred(e)
+        e = of_own_size(e)
     n = e.numel()
     mean = float(e.mean())
     s = (e - mean) / math.sqrt(float((e**2).mean()) - mean**2)
@@ -95,8 +98,7 @@ def standard(
         raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
     if bool((e == e[:1]).all(dim=0).any()) or (kurtosis(s) > 3 and a_fifth_is_equal(s) and not few_values(s)):
         raise NotEarned(*MISSING)
-    if alike:
-        even(e)
+    even(e)
     moments(s)
     if normal(mean * math.sqrt(n)) < ALPHA:
         size = f": its mean is {mean:+.2f} of its own size, not 0" if repeatable else ""
@@ -152,6 +154,23 @@ SUMS = {
     ("calls", True): NOT_FRESH,
     ("calls", False): ("The noise of one call undoes that of another: draw it anew each time.", "noise_not_fresh"),
 }
+
+
+def centred(e: torch.Tensor) -> None:
+    """NotEarned when the means of calls lie around another number than 0: |t| > 9 with 63 or more degrees of freedom, 6e-13.
+
+    Args:
+        e: (calls, rows, columns), of any size.
+    """
+    of_calls = e.mean(dim=(1, 2))
+    if float(of_calls.mean().abs()) > 9 * float(of_calls.std()) / math.sqrt(len(e)):
+        raise NotEarned("The noise is not centred. ε comes from a standard normal distribution.", "noise_not_centred")
+
+
+def of_own_size(e: torch.Tensor) -> torch.Tensor:
+    """Noise (calls, rows, columns), each entry divided by its own root mean square."""
+    size = (e**2).mean(dim=0).sqrt()
+    return e / torch.where(size > 0, size, 1.0)
 
 
 def few_values(s: torch.Tensor) -> bool:
@@ -225,12 +244,14 @@ def elsewhere(e: torch.Tensor, alike: bool = True) -> None:
         alike: as in `standard`.
     """
     calls, rows, columns = e.shape
+    e = e if alike else of_own_size(e)
     if constant(e):
         raise NotEarned("There is no noise in z.", "no_noise")
     if bool((e[1:] == e[:-1]).flatten(1).all(dim=1).any()):
         raise NotEarned("The noise is the same on every call.", "noise_not_fresh")
     if bool((e == e[:1]).all(dim=0).any()):
         raise NotEarned(*MISSING)
+    centred(e)
     if rows * columns > 1:
         pairs(e - e.mean())
     sums = {
@@ -242,8 +263,7 @@ def elsewhere(e: torch.Tensor, alike: bool = True) -> None:
     if off:
         name = max(off, key=lambda name: off[name])
         raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
-    if alike:
-        even(e)
+    even(e)
     centred_and_normal_everywhere(e)
     for limit, share in BEYOND.items():
         if poisson(int((e.abs() > limit).sum()), e.numel() * share) < ALPHA:

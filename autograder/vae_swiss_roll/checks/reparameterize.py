@@ -237,10 +237,13 @@ def test_noise(student: Student) -> None:
     in_evaluation(student)
 
 
-def judge_elsewhere(drawn: torch.Tensor, where: str, alike: bool) -> None:
+def judge_elsewhere(drawn: torch.Tensor, where: str, scaled: bool) -> None:
+    """NotEarned unless the noise of a few calls is standard normal; of unit spread where the criterion `scale` is met."""
     rms = float((drawn**2).mean().sqrt())
     try:
-        noise.elsewhere(drawn / (rms or 1.0), alike)
+        noise.elsewhere(drawn / (rms or 1.0), alike=scaled)
+        if scaled:
+            noise.unit(rms / math.exp(0.5), drawn.numel(), repeatable=False)
     except NotEarned as found:
         raise NotEarned(where + found.sentence, found.misconception) from None
 
@@ -272,8 +275,6 @@ def in_evaluation(student: Student) -> None:
     drawn = student.draws(around, ONE, seed=200, n=FEWER_CALLS, training=False) - around.double()
     try:
         judge_elsewhere(drawn, EVALUATION, meets_scale(student))
-        if meets_scale(student):
-            noise.unit(float((drawn**2).mean().sqrt()) / math.exp(0.5), drawn.numel(), repeatable=False)
     except NotEarned as found:
         sentence = (
             found.sentence

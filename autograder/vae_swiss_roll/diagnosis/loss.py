@@ -289,7 +289,7 @@ def of_one_variable(grid: torch.Tensor) -> OneVariable:
         return OneVariable([Finding(entry.sentence, entry.name, entry.section) for entry in exact[:1]])
     if bool((grid != 0).any()) and fitting.sum_of_two(grid):
         terms = of_the_terms(grid)
-        if terms is not None:
+        if terms is not None and (not known or len(terms.found) + (terms.factor != 1) <= 2):
             return terms
     elif (changed := of_the_whole(grid, right)) is not None:
         return OneVariable([changed], whole=True)
@@ -362,7 +362,10 @@ OF_LOGVAR: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "exp(−½ logvar)": lambda v: (-v / 2).exp(),
     "exp(−2 logvar)": lambda v: (-2 * v).exp(),
     "exp(¼ logvar)": lambda v: (v / 4).exp(),
+    "exp(3 logvar)": lambda v: (3 * v).exp(),
     "exp(4 logvar)": lambda v: (4 * v).exp(),
+    "2 to the logvar": torch.exp2,
+    "10 to the logvar": lambda v: 10**v,
     "logvar²": lambda v: v**2,
     "|logvar|": lambda v: v.abs(),
     "√|logvar|": lambda v: v.abs().sqrt(),
@@ -385,6 +388,12 @@ IN_PLACE: dict[tuple[str, str], tuple[str, str]] = {
     ("exp(logvar)", "exp(¼ logvar)"): ("variance_to_another_power", "the root of σ stands where the variance should be"),
     ("exp(logvar)", "exp(4 logvar)"): ("variance_to_another_power", "another power of σ stands where the variance should be"),
     ("exp(logvar)", "exp(|logvar|)"): ("variance_to_another_power", "the sign of `logvar` is lost on the way to the variance"),
+    ("exp(logvar)", "exp(3 logvar)"): (
+        "variance_to_another_power",
+        "the third power of the variance stands where it should stand by itself",
+    ),
+    ("exp(logvar)", "2 to the logvar"): ("variance_to_another_power", "the variance is taken to the base 2, not to its own"),
+    ("exp(logvar)", "10 to the logvar"): ("variance_to_another_power", "the variance is taken to the base 10, not to its own"),
     ("exp(logvar)", "|logvar|"): (
         "variance_to_another_power",
         "the absolute value of `logvar` stands where the variance should be",

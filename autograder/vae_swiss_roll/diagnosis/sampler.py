@@ -99,6 +99,16 @@ CENTRES: list[tuple[str, str, Curve]] = [
         "z moves by the average of each point's `mu`: each latent variable has its own.",
         lambda m, v: m.mean(1, keepdim=True).expand_as(m),
     ),
+    (
+        "mu_averaged",
+        "The average of `mu` is taken away from it: z is centred on `mu` as it is.",
+        lambda m, v: m - m.mean(),
+    ),
+    (
+        "mu_averaged",
+        "The average of `mu` over the batch is taken away from it: z is centred on `mu` as it is.",
+        lambda m, v: m - m.mean(0),
+    ),
 ]
 # The same, times the noise of each entry.
 WITH_NOISE: list[tuple[str, str, Curve]] = [
@@ -137,6 +147,9 @@ def wrong_scale(agrees: Callable[[misconceptions.Formula], bool], found: SameNoi
     logvar, one = found.logvar.double(), torch.ones((), dtype=torch.float64)
     if exchanged(found):
         return NotEarned(found.where + EXCHANGED[0], EXCHANGED[1])
+    shared = of_others(ratio, logvar)
+    if shared is not None:
+        return NotEarned(found.where + shared[0], shared[1])
     here, part = where_off((ratio * ((1 - logvar) / 2).exp() - 1).abs() > 4e-3)
     v, r = logvar[part], ratio[part]
     if here == "":
@@ -145,9 +158,8 @@ def wrong_scale(agrees: Callable[[misconceptions.Formula], bool], found: SameNoi
         known = misconceptions.matching(misconceptions.SCALE, lambda f: fitting.same(r, f(v) / f(one), 1e-4))
     if known:
         return misconceptions.told(known, found.where + here)
-    said = of_others(ratio, logvar) if here == "" else None
     order = v.argsort()
-    said = said or curve(v[order], r[order])
+    said = curve(v[order], r[order])
     if said is not None:
         return NotEarned(found.where + here + said[0], said[1])
     fine = torch.isfinite(r) & (r != 0)
@@ -177,7 +189,7 @@ def of_others(ratio: torch.Tensor, logvar: torch.Tensor) -> tuple[str, str] | No
         ("All latent variables of a point share one standard deviation", ratio[:, :1].expand_as(ratio)),
         ("All points share the standard deviations of a batch", ratio[:1].expand_as(ratio)),
     ):
-        if fitting.same(ratio, alike):
+        if fitting.same(ratio, alike) and not fitting.same(ratio, torch.ones_like(ratio)):
             return f"{sentence}: each latent variable of each point has its own.", "one_std_for_the_batch"
     std = ((logvar - 1) / 2).exp()
     others = (std.flip(0), std.flip(1), std.flip(0, 1), std.roll(1, 0), std.roll(-1, 0), std.roll(1, 1))
