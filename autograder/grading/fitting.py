@@ -26,6 +26,11 @@ def same(a: torch.Tensor, b: torch.Tensor, rtol: float = RTOL, atol: float = 1e-
     return bool(torch.isfinite(a).all()) and bool(((a - b).abs() <= rtol * b.abs().max() + atol).all())
 
 
+def each_same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether each of a is that of b, to `RTOL` of itself."""
+    return bool(torch.isfinite(a).all()) and bool(((a - b).abs() <= RTOL * b.abs() + 1e-12).all())
+
+
 def ratio(y: torch.Tensor, x: torch.Tensor, atol: float = 1e-12) -> float | None:
     """c where y = c · x, else None."""
     if not bool((x != 0).any()):

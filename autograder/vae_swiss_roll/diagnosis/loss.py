@@ -206,9 +206,10 @@ def of_beta(asked: Asked) -> tuple[list[Finding], Kl | None]:
 
 def of_the_kl(kl: Kl, averages: Mapping[str, Average]) -> list[Finding]:
     # Off centre: over a range around 0 an average of mu is 0, and many formulas are alike.
-    batches = [(mu + 0.7, logvar - 0.4) for mu, logvar in (probes.latents(75, shape) for shape in SHAPES[:4])]
+    wide = [probes.latents(75, shape) for shape in SHAPES[:4]]
+    batches = [(mu / by + 0.7 / by, logvar / by - 0.4 / by) for by in (1, 8) for mu, logvar in wide]
     found = torch.stack([kl([case])[0] for case in batches])
-    if any(fitting.same(found, over_batches(kl_terms, average, batches)) for average in averages.values()):
+    if any(fitting.each_same(found, over_batches(kl_terms, average, batches)) for average in averages.values()):
         return []
     known = misconceptions.matching(misconceptions.KL, lambda formula: agrees(formula, found, batches, averages))
     if known:
@@ -239,8 +240,8 @@ def agrees(
 ) -> bool:
     """Whether a formula of the table gives these KLs: by itself, or, for each latent variable, under an accepted average."""
     if formula(*(part.double() for part in batches[0])).dim() == 0:
-        return fitting.same(found, over_batches(formula, lambda whole: whole, batches))
-    return any(fitting.same(found, over_batches(formula, average, batches)) for average in averages.values())
+        return fitting.each_same(found, over_batches(formula, lambda whole: whole, batches))
+    return any(fitting.each_same(found, over_batches(formula, average, batches)) for average in averages.values())
 
 
 def filled(shape: Shape, places: Iterable[tuple[float, float]]) -> list[Case]:
