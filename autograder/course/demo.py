@@ -65,18 +65,19 @@ def run(root: pathlib.Path, assignment: Assignment, progress: Callable[[int, int
         path = root / "submitted" / name / assignment.name / f"{assignment.name}.ipynb"
         path.parent.mkdir(parents=True)
         path.write_bytes(raw)
-    pages, total = {}, 2 * len(students)
+    total = len(students) + 1
     progress(0, total, "marking")
     with Processes(assignment) as executor:
         for number, marked in enumerate(grade_class(course, assignment, executor, lambda *_: None), start=1):
             progress(number, total, f"marked {marked.student}")
-    for number, name in enumerate(students, start=len(students)):
-        progress(number, total, f"writing feedback for {name}")
-        pages[name] = course.generate_feedback(assignment, name)
+    progress(len(students), total, "writing feedback")
+    course.generate_feedback(assignment, *students)
     with quiet(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
         grades = root / "grades.csv"
         CsvExportPlugin(to=str(grades)).export(gradebook)
-        rows = [row(gradebook, assignment, name, story, pages[name]) for name, (story, _) in students.items()]
+        rows = [
+            row(gradebook, assignment, name, story, course.feedback(assignment, name)) for name, (story, _) in students.items()
+        ]
     progress(total, total, "done")
     return Demo(root, release, rows, root / "gradebook.db", grades, root / "feedback")
 

@@ -86,14 +86,17 @@ class Course:
             converter.force = True
             self._check(capture_log(converter), f"autograde {assignment.assignment_id}", NotRecorded)
 
-    def generate_feedback(self, assignment: Assignment, student: str) -> pathlib.Path:
-        """Runs `nbgrader generate_feedback` for one student. → the page's path"""
-        with temp_attrs(self.coursedir, assignment_id=assignment.assignment_id, student_id=student), quiet(), on_path():
-            converter = generate_feedback.OneStudent(coursedir=self.coursedir, parent=self.api)
-            converter.force = True
-            self._check(capture_log(converter), f"generate_feedback {assignment.assignment_id} of {student}", CourseError)
+    def feedback(self, assignment: Assignment, student: str) -> pathlib.Path:
+        """Path of a student's feedback page."""
         folder = self.coursedir.format_path(self.coursedir.feedback_directory, student, assignment.assignment_id)
         return pathlib.Path(folder) / f"{assignment.notebook_id}.html"
+
+    def generate_feedback(self, assignment: Assignment, *students: str) -> None:
+        """Runs `nbgrader generate_feedback` for the students named."""
+        with self._connection, temp_attrs(self.coursedir, assignment_id=assignment.assignment_id), quiet(), on_path():
+            converter = generate_feedback.Students(students, coursedir=self.coursedir, parent=self.api)
+            converter.force = True
+            self._check(capture_log(converter), f"generate_feedback {assignment.assignment_id}", CourseError)
 
     def _run(self, command: str, *args: str, **kwargs: Any) -> None:
         with quiet(), on_path():

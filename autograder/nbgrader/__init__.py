@@ -63,7 +63,7 @@ FEEDBACK: Sections = {
         "exporter_class": f"{HERE}.generate_feedback.FeedbackExporter",
         "preprocessors": [
             f"{HERE}.generate_feedback.StripForStudents",
-            "nbgrader.preprocessors.GetGrades",
+            f"{HERE}.generate_feedback.AddMarks",
             "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
         ],
     },

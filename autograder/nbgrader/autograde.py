@@ -35,8 +35,8 @@ from autograder.grading import results
 from autograder.grading.notebook import Submission
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
-from autograder.grading.verdict import Graded
-from autograder.nbgrader import configuration, pages, recognition, submitted
+from autograder.grading.verdict import Graded, Status, Verdict
+from autograder.nbgrader import configuration, headings, pages, recognition, submitted
 from autograder.nbgrader.submitted import HandedIn
 
 Resources = dict[str, Any]
@@ -213,11 +213,16 @@ class GradeOutside(configuration.Traits, Execute):
             done: tuple[NotebookNode, Resources] = super().preprocess(nb, resources)
             return done
         found: Found = resources["autograder"]
-        nb.metadata["autograder"] = {"result": found.key}
         if found.ungradable:
-            fail_closed(nb, assignment, found.ungradable)
-            return nb, resources
-        graded = self._graded(assignment, found)
+            graded = Graded(Verdict(Status.UNGRADABLE, message=found.ungradable), None)
+        else:
+            graded = self._graded(assignment, found)
+        # The verdict itself, too: a feedback page may be made when what was kept is gone, or by another version.
+        nb.metadata["autograder"] = {"result": found.key, "verdict": dataclasses.asdict(graded.verdict)}
+        called = headings.names(assignment)
+        for cell in nb.cells:
+            if (grade_id := notebooks.grade_id_of(cell)) and cell.metadata.nbgrader.grade:
+                cell.metadata["autograder"] = {"name": called[grade_id]}
         if graded.outputs is None:
             found.ungradable = graded.verdict.message
             fail_closed(nb, assignment, graded.verdict.message)

@@ -1,44 +1,82 @@
-"""`nbgrader generate_feedback`: the pages that students get."""
+"""`nbgrader generate_feedback`: the pages that students get.
 
+FeedbackExporter    finds the marked notebooks, reads the gradebook's marks once, and renders our page for an assignment of
+                    ours; another one keeps nbgrader's
+StripForStudents    takes out what students must not see
+Marks               lays our page out; for another assignment, nbgrader's own GetGrades
+"""
+
+import functools
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbconvert.exporters import HTMLExporter
+from nbconvert.exporters.templateexporter import TemplateExporter
+from nbconvert.filters.highlight import Highlight2HTML
 from nbformat import NotebookNode
+from nbgrader.api import Gradebook
 from nbgrader.converters import GenerateFeedback
-from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
 
+from autograder.assignment import Assignment
 from autograder.grading.notebook import visible
-from autograder.nbgrader import recognition
+from autograder.nbgrader import marks, recognition, student_page
 from autograder.nbgrader.submitted import matching, students_folder
 
+STOCK, TEMPLATE = "index.html.j2", "student_page.html.j2"  # both in the folder `feedback` of a place for templates
 
-class OneStudent(GenerateFeedback):
-    """`nbgrader generate_feedback` for one student, whose id nbgrader would take for a pattern."""
+
+class Students(GenerateFeedback):
+    """`nbgrader generate_feedback` for the students named, whose ids nbgrader would take for patterns."""
+
+    def __init__(self, students: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.students = students
 
     def init_notebooks(self) -> None:
         """Leaves it to the exporter, which is made next."""
 
 
 class FeedbackExporter(HTMLExporter):
-    """nbconvert's, which finds the marked notebooks of students whose id holds a `[`, `*` or `?`, too."""
+    """nbconvert's, with our page for assignments of ours.
+
+    It also finds the marked notebooks of students whose id holds a `[`, `*` or `?`.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._ours = False
+        self.assignment: Assignment | None = None
+        self.marks: Mapping[str, marks.Marks] = {}
         if isinstance(self.parent, GenerateFeedback):
-            self._ours = recognition.find(self.parent.coursedir, self.parent.coursedir.assignment_id) is not None
-            coursedir = self.parent.coursedir
-            root, below = students_folder(coursedir, coursedir.autograded_directory, coursedir.assignment_id)
-            for student in matching(root, coursedir.student_id) if root.is_dir() else []:
-                found = sorted((student / below).glob(f"{coursedir.notebook_id}.ipynb"))
-                if found:
-                    self.parent.assignments[str(student / below)] = [str(path) for path in found]
+            self._prepare(self.parent)
+
+    def _prepare(self, converter: GenerateFeedback) -> None:
+        coursedir = converter.coursedir
+        self.assignment = recognition.find(coursedir, coursedir.assignment_id)
+        root, below = students_folder(coursedir, coursedir.autograded_directory, coursedir.assignment_id)
+        if isinstance(converter, Students):
+            students = [root / student for student in converter.students]
+        else:
+            students = matching(root, coursedir.student_id) if root.is_dir() else []
+        for student in students:
+            found = sorted((student / below).glob(f"{coursedir.notebook_id}.ipynb"))
+            if found:
+                converter.assignments[str(student / below)] = [str(path) for path in found]
+        if self.assignment is None:
+            return
+        with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
+            self.marks = marks.of_assignment(gradebook, coursedir.assignment_id, [student.name for student in students])
+        if (waiting := marks.waiting(self.marks)) and not isinstance(converter, Students):
+            self.log.warning("%s The pages say so.", waiting)
 
     def from_filename(self, filename: str, *args: Any, **kwargs: Any) -> tuple[str, dict[str, Any]]:
         """Also takes away what nbgrader has copied beside an assignment of ours: the student's files serve marking alone."""
+        own = self.assignment is not None and pathlib.Path(filename).stem == self.assignment.notebook_id
+        if self.template_name == "feedback" and self.template_file in (STOCK, TEMPLATE):  # a course may have its own
+            self.template_file: str = TEMPLATE if own else STOCK
         converted: tuple[str, dict[str, Any]] = super().from_filename(filename, *args, **kwargs)
-        if self._ours:
+        if self.assignment is not None:
             marked, about = pathlib.Path(filename).parent, converted[1]["nbgrader"]
             coursedir = self.parent.coursedir
             page = pathlib.Path(coursedir.format_path(coursedir.feedback_directory, about["student"], about["assignment"]))
@@ -46,6 +84,27 @@ class FeedbackExporter(HTMLExporter):
                 if path.is_file() and path.suffix != ".ipynb":
                     (page / path.relative_to(marked)).unlink(missing_ok=True)
         return converted
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kwargs: Any
+    ) -> tuple[str, dict[str, Any]]:
+        """Without what nbconvert does to the finished page of its own templates, which takes longer than all else."""
+        converted: tuple[str, dict[str, Any]]
+        if self.template_file == TEMPLATE:
+            self.register_filter("highlight_code", highlighted)
+            self.register_filter("below", student_page.below)
+            self.register_filter("in_words", student_page.in_words)
+            converted = TemplateExporter.from_notebook_node(self, nb, self._init_resources(resources), **kwargs)
+        else:
+            converted = super().from_notebook_node(nb, resources, **kwargs)
+        return converted
+
+
+@functools.lru_cache(512)
+def highlighted(source: str) -> str:
+    """Python as HTML, with Pygments' classes; what many pages have in common is made once."""
+    html: str = Highlight2HTML(pygments_lexer="ipython3")(source)
+    return html
 
 
 class StripForStudents(NbGraderPreprocessor):
@@ -55,4 +114,17 @@ class StripForStudents(NbGraderPreprocessor):
         nb.cells = [cell for cell in nb.cells if not cell.metadata.get("autograder", {}).get("marking_scheme")]
         for cell in nb.cells:
             cell.source = visible(cell.source)
+        return nb, resources
+
+
+class AddMarks(GetGrades):
+    """nbgrader's; for a page of ours, all that it shows, in `resources["page"]`."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        exporter, about = self.parent, resources["nbgrader"]
+        if getattr(exporter, "template_file", "") != TEMPLATE:
+            done: tuple[NotebookNode, dict[str, Any]] = super().preprocess(nb, resources)
+            return done
+        own = exporter.marks[about["student"]]
+        resources["page"] = student_page.page(nb, exporter.assignment, own, about["student"])
         return nb, resources

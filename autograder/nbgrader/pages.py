@@ -13,6 +13,7 @@ nbgrader puts Markdown cells into its pages as they are, HTML included, even whe
 """
 
 import contextlib
+import functools
 import mimetypes
 import pathlib
 import re
@@ -94,12 +95,26 @@ def clean_html(html: Any) -> str:
 def markdown2html(context: Mapping[str, Any], source: str | None) -> str:
     """The HTML of a Markdown text, which may be a student's."""
     cell, source = context.get("cell", {}), source or ""
-    if len(source) > MAX_MARKDOWN:
-        return f"<pre>{escape(source)}</pre>"
-    html = clean(MarkdownWithMath(renderer=Renderer(cell.get("attachments", {}))).render(source))
+    html = markdown(source, cell.get("attachments"))
     if cell.get("metadata", {}).get("autograder", {}).get("marking_scheme"):
         return f'<div class="alert alert-info">{html}</div>'  # a look that no student can give to a cell
     return html
+
+
+def markdown(source: str, attachments: Mapping[str, Any] | None = None) -> str:
+    """The same of a text that is in no page yet. What many pages have in common, the lesson, is rendered once."""
+    if len(source) > MAX_MARKDOWN:
+        return f"<pre>{escape(source)}</pre>"
+    return rendered(source, attachments) if attachments else known(source)
+
+
+@functools.lru_cache(512)
+def known(source: str) -> str:
+    return rendered(source, {})
+
+
+def rendered(source: str, attachments: Mapping[str, Any]) -> str:
+    return clean(MarkdownWithMath(renderer=Renderer(attachments)).render(source))
 
 
 class Renderer(IPythonRenderer):

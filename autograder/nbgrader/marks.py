@@ -1,0 +1,177 @@
+"""What the gradebook holds of an assignment, read at once: what is marked, what waits for a person, what has changed since.
+
+nbgrader's own sums count as 0 what nobody has marked. Whatever shows or hands out marks takes them from here.
+"""
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nbgrader.api import (
+    Assignment,
+    BaseCell,
+    Comment,
+    Grade,
+    Gradebook,
+    GradeCell,
+    Notebook,
+    Student,
+    SubmittedAssignment,
+    SubmittedNotebook,
+    TaskCell,
+)
+from sqlalchemy import func, select
+
+NO_RESPONSE = "No response."  # nbgrader's comment on a cell that is as it was handed out
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """What one graded cell of a submission has.
+
+    Attributes:
+        of: points that it can have.
+        by_machine, by_person: points; None where there are none of that kind.
+        extra: extra credit.
+        waits: whether a person has to look at it, nbgrader's `needs_manual_grade`.
+    """
+
+    of: float
+    by_machine: float | None = None
+    by_person: float | None = None
+    extra: float = 0.0
+    waits: bool = False
+
+    @property
+    def points(self) -> float | None:
+        """None: not yet marked."""
+        if self.by_person is not None:
+            return self.by_person + self.extra
+        if self.waits or self.by_machine is None:
+            return None
+        return self.by_machine + self.extra
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a person marked it, and what was handed in has changed since."""
+        return self.waits and self.by_person is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class Marks:
+    """What a submission has.
+
+    Attributes:
+        name: the student's, as the course knows it, else "".
+        timestamp: when it was handed in; None where that is not known.
+        penalty: points that are taken off because it was late.
+        cells: grade_id → `Mark`.
+        comments: grade_id of a cell that students fill → what was written beside it, by a person, or `NO_RESPONSE`.
+    """
+
+    name: str
+    timestamp: datetime.datetime | None
+    penalty: float
+    cells: Mapping[str, Mark]
+    comments: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def waiting(self) -> list[str]:
+        """grade_ids of what a person has to look at: not yet marked, or changed since it was."""
+        return [grade_id for grade_id, mark in self.cells.items() if mark.points is None or mark.outdated]
+
+    @property
+    def so_far(self) -> float | None:
+        """Points of what is marked, the penalty taken off; None where nothing is."""
+        points = [mark.points for mark in self.cells.values() if mark.points is not None]
+        return max(0.0, sum(points) - self.penalty) if points else None
+
+    @property
+    def score(self) -> float | None:
+        """As `so_far` where nothing waits, else None."""
+        return None if self.waiting else self.so_far
+
+    @property
+    def of(self) -> float:
+        return sum(mark.of for mark in self.cells.values())
+
+
+def of_assignment(gradebook: Gradebook, assignment_id: str, students: Iterable[str] | None = None) -> dict[str, Marks]:
+    """student → `Marks`, for all of whom the gradebook has a submission of that assignment, or for those named.
+
+    grade_ids are unique in a notebook; where an assignment has several, "notebook/grade_id" stands for them.
+    """
+    chosen = [Assignment.name == assignment_id]
+    if students is not None:
+        chosen.append(SubmittedAssignment.student_id.in_(list(students)))
+    graded = gradebook.db.execute(
+        of_submissions(
+            Grade,
+            Student.first_name,
+            Student.last_name,
+            SubmittedAssignment.timestamp,
+            SubmittedNotebook.late_submission_penalty,
+            func.coalesce(GradeCell.max_score, TaskCell.max_score, 0.0).label("of"),
+            Grade.auto_score,
+            Grade.manual_score,
+            Grade.extra_credit,
+            Grade.needs_manual_grade,
+        )
+        .join(Student, Student.id == SubmittedAssignment.student_id)
+        .outerjoin(GradeCell.__table__, GradeCell.__table__.c.id == Grade.cell_id)
+        .outerjoin(TaskCell.__table__, TaskCell.__table__.c.id == Grade.cell_id)
+        .where(*chosen)
+    ).all()
+    said = func.coalesce(Comment.manual_comment, Comment.auto_comment).label("said")
+    commented = gradebook.db.execute(of_submissions(Comment, said).where(*chosen, said.is_not(None))).all()
+    several = len({row.notebook for row in graded}) > 1
+    of_student: dict[str, tuple[list[Any], list[Any]]] = {}
+    for number, rows in enumerate((graded, commented)):
+        for row in rows:
+            of_student.setdefault(row.student_id, ([], []))[number].append(row)
+    return {student: in_rows(*rows, several) for student, rows in of_student.items() if rows[0]}
+
+
+def of_submissions(about: type[Grade] | type[Comment], *columns: Any) -> Any:
+    """The query of what submissions have of grades or comments: who, where, and those columns."""
+    who = SubmittedAssignment.student_id, Notebook.name.label("notebook"), BaseCell.name.label("grade_id")
+    return (
+        select(*who, *columns)
+        .select_from(about)
+        .join(SubmittedNotebook, SubmittedNotebook.id == about.notebook_id)
+        .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
+        .join(Assignment, Assignment.id == SubmittedAssignment.assignment_id)
+        .join(Notebook, Notebook.id == SubmittedNotebook.notebook_id)
+        .join(BaseCell, BaseCell.id == about.cell_id)
+        .order_by(SubmittedAssignment.student_id)
+    )
+
+
+def in_rows(graded: list[Any], commented: list[Any], several: bool) -> Marks:
+    """The `Marks` in a student's rows."""
+
+    def name(row: Any) -> str:
+        return f"{row.notebook}/{row.grade_id}" if several else row.grade_id
+
+    cells = {
+        name(row): Mark(row.of, row.auto_score, row.manual_score, row.extra_credit or 0.0, row.needs_manual_grade)
+        for row in graded
+    }
+    penalties = {row.notebook: row.late_submission_penalty or 0.0 for row in graded}
+    called = " ".join(filter(None, (graded[0].first_name, graded[0].last_name)))
+    comments = {name(row): row.said for row in commented}
+    return Marks(called, graded[0].timestamp, sum(penalties.values()), cells, comments)
+
+
+def waiting(marks: Mapping[str, Marks], most: int = 5) -> str:
+    """How many answers wait for a person and whose, in a sentence; "" where none does."""
+    found = {student: own.waiting for student, own in marks.items() if own.waiting}
+    if not found:
+        return ""
+    count, changed = sum(map(len, found.values())), sum(mark.outdated for own in marks.values() for mark in own.cells.values())
+    names = ", ".join([*sorted(found)[:most], *(["…"] if len(found) > most else [])])
+    also = f" ({changed} changed since a person marked {'it' if changed == 1 else 'them'})" if changed else ""
+    waits = "1 answer waits" if count == 1 else f"{count} answers wait"
+    students = "1 student" if len(found) == 1 else f"{len(found)} students"
+    return f"{waits} for a person{also}, of {students}: {names}."

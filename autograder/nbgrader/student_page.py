@@ -1,0 +1,250 @@
+"""What a student's feedback page shows, as data for its template, `templates/feedback/student_page.html.j2`.
+
+It is made of the notebook of record, which carries the verdict, of the gradebook's marks, and of the master, whose own text is
+folded.
+"""
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from html import escape, unescape
+from typing import Any
+
+from mistune.util import striptags
+from nbformat import NotebookNode
+
+from autograder.assignment import Assignment
+from autograder.grading.answers import plain
+from autograder.grading.notebook import grade_id_of, visible
+from autograder.grading.verdict import CheckResult, Outcome, Status, Verdict
+from autograder.nbgrader import headings, pages
+from autograder.nbgrader.marks import NO_RESPONSE, Mark, Marks
+
+CODE = re.compile(r"`([^`\n]+)`")
+SEE = re.compile(r" See “([^”]+)” in the notebook\.$")
+
+
+@dataclasses.dataclass
+class Cause:
+    """What cost one criterion or several.
+
+    Attributes:
+        check: the criterion that tells it.
+        sentence: what it says.
+        section: heading to read again, or "".
+        anchor: of that heading on the page; "" where the student took it out.
+        others: the criteria that were lost for the same reason.
+    """
+
+    check: CheckResult
+    sentence: str
+    section: str
+    anchor: str
+    others: list[CheckResult] = dataclasses.field(default_factory=list)
+
+    @property
+    def known_mistake(self) -> str:
+        """The misconception's name, for people; "" where none is known."""
+        return "" if self.check.unanswered else (self.check.misconception or "").replace("_", " ")
+
+
+@dataclasses.dataclass
+class Part:
+    """One graded cell: a task that the machine marks, or an answer that a person does.
+
+    Attributes:
+        grade_id, name: of the cell, for machines and for people.
+        mark: the gradebook's.
+        anchor: of the student's own cell on the page, or "".
+        causes: what was lost and why; empty for an answer, and where the verdict says nothing of this cell.
+        earned: the criteria that are met.
+        comment: a person's, "" for none.
+        unanswered: whether the student left it as it was handed out.
+        said: what the notebook shows in place of criteria, where there is no verdict.
+    """
+
+    grade_id: str
+    name: str
+    mark: Mark
+    anchor: str
+    causes: list[Cause] = dataclasses.field(default_factory=list)
+    earned: list[CheckResult] = dataclasses.field(default_factory=list)
+    comment: str = ""
+    unanswered: bool = False
+    said: str = ""
+
+
+@dataclasses.dataclass
+class Page:
+    """A student's page.
+
+    Attributes:
+        title: the assignment's.
+        student: who, as the course knows them.
+        marks: the gradebook's.
+        tasks, answers: the parts that machine and person mark, in the notebook's order.
+        notes: what was repaired, and other sentences about the notebook as a whole.
+        ungradable: why it could not be marked, or "".
+    """
+
+    title: str
+    student: str
+    marks: Marks
+    tasks: list[Part]
+    answers: list[Part]
+    notes: tuple[str, ...]
+    ungradable: str
+
+    def shown(self, parts: Iterable[Part]) -> list[Part]:
+        """Those of which there is more to say than that they are not yet marked."""
+        return [part for part in parts if not self.ungradable or part.mark.points is not None or part.comment]
+
+    @property
+    def by_machine(self) -> tuple[float | None, float]:
+        """(points of the tasks, or None where one of them is not marked; points that they can have)"""
+        points = [part.mark.points for part in self.tasks]
+        got = None if None in points else sum(point for point in points if point is not None)
+        return got, sum(part.mark.of for part in self.tasks)
+
+    @property
+    def unmarked(self) -> float:
+        """Points that nobody has given or refused yet."""
+        return sum(part.mark.of for part in (*self.tasks, *self.answers) if part.mark.points is None)
+
+
+def page(nb: NotebookNode, assignment: Assignment, marks: Marks, student: str) -> Page:
+    """The page of a marked notebook, whose cells get what the template needs in `metadata.page`.
+
+    Args:
+        nb: as students may see it, without hidden regions and marking schemes.
+        student: nbgrader's id.
+    """
+    sections = lay_out(nb, assignment)
+    comments = {grade_id: said for grade_id, said in marks.comments.items() if said != NO_RESPONSE}
+    anchors = {grade_id_of(cell): cell.metadata.page.anchor for cell in nb.cells if grade_id_of(cell)}
+    verdict, called = verdict_of(nb), headings.names(assignment)
+    parts = []
+    for grade_id in [id for id in assignment.graded_cells if id in marks.cells]:
+        by_machine = grade_id in assignment.test_cells
+        own = (headings.answered_in(assignment, grade_id) or "") if by_machine else grade_id
+        part = Part(grade_id, called[grade_id], marks.cells[grade_id], anchors.get(own, ""))
+        part.comment, part.unanswered = comments.get(own, ""), marks.comments.get(own) == NO_RESPONSE
+        checks = [check for check in verdict.checks if check.cell == grade_id] if verdict else []
+        # A mark that this verdict did not make, by another marking or in the gradebook's own tables, is not explained by it.
+        if checks and part.mark.by_machine is not None and abs(sum(c.points for c in checks) - part.mark.by_machine) < 1e-6:
+            part.causes = causes(checks, sections)
+            part.earned = [check for check in checks if check.outcome == Outcome.PASSED]
+        elif by_machine:
+            part.said = said(nb, grade_id)
+        parts.append(part)
+    for cell in nb.cells:
+        cell.metadata.page.comment = comments.get(grade_id_of(cell), "")
+        cell.metadata.page.untouched = marks.comments.get(grade_id_of(cell)) == NO_RESPONSE
+        if grade_id_of(cell) in assignment.test_cells:  # what the checks said stands above; what they printed before is kept
+            cell.outputs = cell.outputs[:-2] if verdict and not verdict.message else []
+    return Page(
+        assignment.title,
+        marks.name or student,
+        marks,
+        [part for part in parts if part.grade_id in assignment.test_cells],
+        [part for part in parts if part.grade_id not in assignment.test_cells],
+        verdict.notes if verdict else (),
+        verdict.message if verdict and verdict.status == Status.UNGRADABLE else "",
+    )
+
+
+def verdict_of(nb: NotebookNode) -> Verdict | None:
+    """The verdict that a marked notebook carries; None where something else marked it."""
+    try:
+        return Verdict.from_dict(nb.metadata["autograder"]["verdict"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def causes(checks: Sequence[CheckResult], sections: dict[str, str]) -> list[Cause]:
+    """What cost the criteria that are not met, each cause once."""
+    found: dict[str, Cause] = {}
+    for check in checks:
+        if check.outcome == Outcome.PASSED:
+            continue
+        if check.cause in found:
+            found[check.cause].others.append(check)
+            continue
+        match = SEE.search(check.message)
+        section = match[1] if match else ""
+        anchor = next((anchor for title, anchor in sections.items() if section and title.startswith(section)), "")
+        found[check.id] = Cause(check, check.message[: match.start()] if match else check.message, section, anchor)
+    return list(found.values())
+
+
+def in_words(text: str) -> str:
+    """A sentence as HTML, with code where it has backticks."""
+    return CODE.sub(r"<code>\1</code>", escape(text))
+
+
+def said(nb: NotebookNode, grade_id: str) -> str:
+    """The text that a test cell shows."""
+    shown: Iterable[Any] = next((cell.get("outputs", ()) for cell in nb.cells if grade_id_of(cell) == grade_id), ())
+    return "".join(output.text for output in shown if output.output_type == "stream")
+
+
+def lay_out(nb: NotebookNode, assignment: Assignment) -> dict[str, str]:
+    """Says of each cell whose it is and how it is shown. → heading of the lesson's → its anchor on the page
+
+    `metadata.page`: `anchor`; `label`, what the student's own is; of the lesson's cells, which are folded together from one
+    heading to the next, `opens`, the heading of the first, and `closes`, for the last.
+    """
+    lesson = {
+        (cell.cell_type, plain(visible(cell.source)))
+        for cell in assignment.master.cells
+        if not cell.metadata.get("nbgrader", {}).get("solution")
+    }
+    called = headings.names(assignment)
+    sections: dict[str, str] = {}
+    before: NotebookNode | None = None
+    for number, cell in enumerate(nb.cells):
+        grade_id, anchor = grade_id_of(cell), f"cell-{number}"
+        about = cell.metadata["page"] = NotebookNode(anchor=anchor, label="", opens="", closes=False)
+        if (cell.cell_type, plain(cell.source)) not in lesson or (grade_id and grade_id not in assignment.graded_cells):
+            word = "answer" if cell.cell_type == "markdown" else "code"
+            about.label = f"Your {word}: {called[grade_id]}" if grade_id in called else "Your own cell"
+            close(before)
+            before = None
+            continue
+        found = titles(cell) if cell.cell_type == "markdown" else []
+        for at, title in enumerate(found):
+            sections.setdefault(title, f"{anchor}-{at}")
+        if found or before is None:
+            close(before)
+            about.opens = found[0] if found else "The lesson goes on"
+        before = cell
+    close(before)
+    return sections
+
+
+def close(cell: NotebookNode | None) -> None:
+    if cell is not None:
+        cell.metadata.page.closes = True
+
+
+HEADING = re.compile(r"<h([1-6])>(.*?)</h\1>", re.DOTALL)
+HEADING_TAG = re.compile(r"<(/?)h([1-6])>")
+
+
+def titles(cell: NotebookNode) -> list[str]:
+    """The headings of a Markdown cell, as a reader sees them."""
+    return [unescape(striptags(match[2])) for match in HEADING.finditer(pages.markdown(cell.source))]
+
+
+def below(html: str, anchor: str = "") -> str:
+    """The HTML of a cell with its headings below those of the page, looking as before; with an anchor, each can be linked."""
+    count = itertools.count()
+
+    def tag(match: re.Match[str]) -> str:
+        if match[1]:
+            return "</h4>"
+        own = f' id="{anchor}-{next(count)}"' if anchor else ""
+        return f'<h4 class="level-{match[2]}"{own}>'
+
+    return HEADING_TAG.sub(tag, html)
