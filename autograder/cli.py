@@ -275,6 +275,37 @@ def grade(
 
 
 @app.command()
+def feedback(
+    assignment: Name = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.", show_default=False)] = None,
+    again: Annotated[bool, typer.Option("--again", help="Write anew what has not changed, too.")] = False,
+    course: Course = HERE,
+    option: Option = None,
+) -> None:
+    """Writes the students' feedback pages, in parallel, and only those that changed.
+
+    The pages are those of `nbgrader generate_feedback`. Exit code 0: all are there; 2: they could not be written.
+    """
+    started, named = time.monotonic(), one_name(assignment, option)
+    from autograder.course import feedback as course_feedback
+    from autograder.course import folder
+
+    place = folder.Course(course)
+    of = in_course(place, named)
+    try:
+        with bar("writing feedback") as progress:
+            written = course_feedback.write(place, of, progress, again, workers)
+    except KeyboardInterrupt:
+        err.print("Interrupted: the pages that are written stay. The same command goes on with the others.")
+        raise typer.Exit(130) from None
+    if written.waiting:
+        out.print(f"[yellow]{escape(written.waiting)}[/] The pages say so.", soft_wrap=True)
+    known = f", {written.unchanged} were up to date" if written.unchanged else ""
+    pages = "1 page" if len(written.pages) == 1 else f"{len(written.pages) or 'No'} pages"
+    out.print(f"{pages} written{known}, in {time.monotonic() - started:.0f} s: {written.folder}", soft_wrap=True)
+
+
+@app.command()
 def rubric(
     assignment: Name = None,
     course: Configured = HERE,

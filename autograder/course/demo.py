@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import nbformat
 from nbgrader.api import Gradebook
-from nbgrader.plugins import CsvExportPlugin
 
 from autograder.assignment import Assignment
+from autograder.course import feedback
 from autograder.course.batch import grade_class
 from autograder.course.executors import Processes
 from autograder.course.folder import quiet
@@ -71,10 +71,10 @@ def run(root: pathlib.Path, assignment: Assignment, progress: Callable[[int, int
         for number, marked in enumerate(grade_class(course, assignment, executor, lambda *_: None), start=1):
             progress(number, total, f"marked {marked.student}")
     progress(len(students), total, "writing feedback")
-    course.generate_feedback(assignment, *students)
+    feedback.write(course, assignment)
+    grades = root / "grades.csv"
+    course.export(grades)
     with quiet(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
-        grades = root / "grades.csv"
-        CsvExportPlugin(to=str(grades)).export(gradebook)
         rows = [
             row(gradebook, assignment, name, story, course.feedback(assignment, name)) for name, (story, _) in students.items()
         ]

@@ -21,6 +21,7 @@ from autograder.errors import AutograderError, CourseError, GradebookLocked, Not
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
 from autograder.nbgrader import autograde, configuration, generate_feedback, recognition
+from autograder.nbgrader.export import ExportMarks
 from autograder.nbgrader.submitted import HandedIn
 
 
@@ -97,6 +98,11 @@ class Course:
             converter = generate_feedback.Students(students, coursedir=self.coursedir, parent=self.api)
             converter.force = True
             self._check(capture_log(converter), f"generate_feedback {assignment.assignment_id}", CourseError)
+
+    def export(self, to: pathlib.Path) -> None:
+        """Runs `nbgrader export`, with our list of grades, whatever the course has configured."""
+        with quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+            ExportMarks(parent=self.api, to=str(to)).export(gradebook)
 
     def _run(self, command: str, *args: str, **kwargs: Any) -> None:
         with quiet(), on_path():

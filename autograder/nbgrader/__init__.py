@@ -3,10 +3,11 @@
     nbgrader generate_assignment    generate_assignment.py: looks at the course's master; stubs that name no solution
     nbgrader autograde              submitted.py finds what was handed in; autograde.py reads and repairs it, marks it outside,
                                     records
-    nbgrader generate_feedback      generate_feedback.py: takes out what students must not see
+    nbgrader generate_feedback      generate_feedback.py: takes out what students must not see; student_page.py lays ours out
+    nbgrader export                 export.py: an empty cell where nothing is marked yet
     nbgrader formgrader             pages.py: what a browser gets to see of a submission, here and in the feedback, is harmless
 
-Which of a course's assignments is ours says recognition.py, for all of them.
+Which of a course's assignments is ours says recognition.py, for all of them; what the gradebook holds, marks.py.
 
 A course's `nbgrader_config.py` needs two lines, `from autograder.nbgrader import configure` and `configure(c)`.
 """
@@ -68,6 +69,7 @@ FEEDBACK: Sections = {
         ],
     },
 }
+EXPORT: Sections = {"ExportApp": {"plugin_class": f"{HERE}.export.ExportMarks"}}
 PAGES: Sections = {
     "HTMLExporter": {
         "sanitize_html": True,
@@ -86,7 +88,7 @@ def configure(c: Config) -> None:
         str(pathlib.Path(nbgrader.__file__).parent / "server_extensions/formgrader/templates"),
     ]
     pages: Sections = {"HTMLExporter": {**PAGES["HTMLExporter"], "extra_template_basedirs": templates}}
-    for settings in (RELEASE, MARKING, FEEDBACK, pages):
+    for settings in (RELEASE, MARKING, FEEDBACK, EXPORT, pages):
         for name, values in settings.items():
             for key, value in values.items():
                 c[name].setdefault(key, value)

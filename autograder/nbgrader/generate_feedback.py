@@ -7,13 +7,14 @@ Marks               lays our page out; for another assignment, nbgrader's own Ge
 """
 
 import functools
+import hashlib
+import importlib.metadata
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbconvert.exporters import HTMLExporter
 from nbconvert.exporters.templateexporter import TemplateExporter
-from nbconvert.filters.highlight import Highlight2HTML
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.converters import GenerateFeedback
@@ -74,7 +75,7 @@ class FeedbackExporter(HTMLExporter):
         """Also takes away what nbgrader has copied beside an assignment of ours: the student's files serve marking alone."""
         own = self.assignment is not None and pathlib.Path(filename).stem == self.assignment.notebook_id
         if self.template_name == "feedback" and self.template_file in (STOCK, TEMPLATE):  # a course may have its own
-            self.template_file: str = TEMPLATE if own else STOCK
+            self.set_trait("template_file", TEMPLATE if own else STOCK)
         converted: tuple[str, dict[str, Any]] = super().from_filename(filename, *args, **kwargs)
         if self.assignment is not None:
             marked, about = pathlib.Path(filename).parent, converted[1]["nbgrader"]
@@ -91,7 +92,7 @@ class FeedbackExporter(HTMLExporter):
         """Without what nbconvert does to the finished page of its own templates, which takes longer than all else."""
         converted: tuple[str, dict[str, Any]]
         if self.template_file == TEMPLATE:
-            self.register_filter("highlight_code", highlighted)
+            self.register_filter("highlight_code", student_page.highlighted)
             self.register_filter("below", student_page.below)
             self.register_filter("in_words", student_page.in_words)
             converted = TemplateExporter.from_notebook_node(self, nb, self._init_resources(resources), **kwargs)
@@ -100,11 +101,21 @@ class FeedbackExporter(HTMLExporter):
         return converted
 
 
-@functools.lru_cache(512)
-def highlighted(source: str) -> str:
-    """Python as HTML, with Pygments' classes; what many pages have in common is made once."""
-    html: str = Highlight2HTML(pygments_lexer="ipython3")(source)
-    return html
+def made_of(raw: bytes, assignment: Assignment, own: marks.Marks) -> str:
+    """A hash of all that determines a page: the marked notebook's bytes, the master, the marks, and what renders it."""
+    master = assignment.path.read_text(encoding="utf-8") if assignment.edited is None else assignment.edited
+    return hashlib.sha256("\n".join((look(), assignment.title, master, repr(own))).encode() + raw).hexdigest()
+
+
+@functools.cache
+def look() -> str:
+    """A hash of the files and libraries that render a page."""
+    digest, folder = hashlib.sha256(), pathlib.Path(__file__).parent
+    for path in sorted([*folder.glob("*.py"), *folder.rglob("*.j2")]):
+        digest.update(path.read_bytes())
+    for library in ("jinja2", "latex2mathml", "mistune", "nbconvert", "nh3", "pygments"):
+        digest.update(importlib.metadata.version(library).encode())
+    return digest.hexdigest()
 
 
 class StripForStudents(NbGraderPreprocessor):
@@ -126,5 +137,7 @@ class AddMarks(GetGrades):
             done: tuple[NotebookNode, dict[str, Any]] = super().preprocess(nb, resources)
             return done
         own = exporter.marks[about["student"]]
+        read = pathlib.Path(resources["metadata"]["path"], f"{about['notebook']}.ipynb")
+        resources["made_of"] = made_of(read.read_bytes(), exporter.assignment, own)
         resources["page"] = student_page.page(nb, exporter.assignment, own, about["student"])
         return nb, resources

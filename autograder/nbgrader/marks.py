@@ -23,6 +23,8 @@ from nbgrader.api import (
 )
 from sqlalchemy import func, select
 
+from autograder.grading.verdict import CheckResult, Verdict
+
 NO_RESPONSE = "No response."  # nbgrader's comment on a cell that is as it was handed out
 
 
@@ -144,7 +146,7 @@ def of_submissions(about: type[Grade] | type[Comment], *columns: Any) -> Any:
         .join(Assignment, Assignment.id == SubmittedAssignment.assignment_id)
         .join(Notebook, Notebook.id == SubmittedNotebook.notebook_id)
         .join(BaseCell, BaseCell.id == about.cell_id)
-        .order_by(SubmittedAssignment.student_id)
+        .order_by(SubmittedAssignment.student_id, Notebook.name, BaseCell.name)
     )
 
 
@@ -162,6 +164,21 @@ def in_rows(graded: list[Any], commented: list[Any], several: bool) -> Marks:
     called = " ".join(filter(None, (graded[0].first_name, graded[0].last_name)))
     comments = {name(row): row.said for row in commented}
     return Marks(called, graded[0].timestamp, sum(penalties.values()), cells, comments)
+
+
+def explained(verdict: Verdict | None, grade_id: str, mark: Mark) -> list[CheckResult]:
+    """The criteria that make up the mark of a test cell; none where something else than this verdict made it."""
+    checks = [check for check in verdict.checks if check.cell == grade_id] if verdict else []
+    theirs = mark.by_machine is not None and abs(sum(check.points for check in checks) - mark.by_machine) < 1e-6
+    return checks if theirs else []
+
+
+def verdict_of(nb: Mapping[str, Any]) -> Verdict | None:
+    """The verdict that a marked notebook carries; None where something else marked it."""
+    try:
+        return Verdict.from_dict(nb["metadata"]["autograder"]["verdict"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def waiting(marks: Mapping[str, Marks], most: int = 5) -> str:

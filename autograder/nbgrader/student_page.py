@@ -5,6 +5,7 @@ folded.
 """
 
 import dataclasses
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Sequence
@@ -12,14 +13,15 @@ from html import escape, unescape
 from typing import Any
 
 from mistune.util import striptags
+from nbconvert.filters.highlight import Highlight2HTML
 from nbformat import NotebookNode
 
 from autograder.assignment import Assignment
 from autograder.grading.answers import plain
 from autograder.grading.notebook import grade_id_of, visible
-from autograder.grading.verdict import CheckResult, Outcome, Status, Verdict
+from autograder.grading.verdict import CheckResult, Outcome, Status
 from autograder.nbgrader import headings, pages
-from autograder.nbgrader.marks import NO_RESPONSE, Mark, Marks
+from autograder.nbgrader.marks import NO_RESPONSE, Mark, Marks, explained, verdict_of
 
 CODE = re.compile(r"`([^`\n]+)`")
 SEE = re.compile(r" See “([^”]+)” in the notebook\.$")
@@ -130,9 +132,7 @@ def page(nb: NotebookNode, assignment: Assignment, marks: Marks, student: str) -
         own = (headings.answered_in(assignment, grade_id) or "") if by_machine else grade_id
         part = Part(grade_id, called[grade_id], marks.cells[grade_id], anchors.get(own, ""))
         part.comment, part.unanswered = comments.get(own, ""), marks.comments.get(own) == NO_RESPONSE
-        checks = [check for check in verdict.checks if check.cell == grade_id] if verdict else []
-        # A mark that this verdict did not make, by another marking or in the gradebook's own tables, is not explained by it.
-        if checks and part.mark.by_machine is not None and abs(sum(c.points for c in checks) - part.mark.by_machine) < 1e-6:
+        if checks := explained(verdict, grade_id, part.mark):
             part.causes = causes(checks, sections)
             part.earned = [check for check in checks if check.outcome == Outcome.PASSED]
         elif by_machine:
@@ -152,14 +152,6 @@ def page(nb: NotebookNode, assignment: Assignment, marks: Marks, student: str) -
         verdict.notes if verdict else (),
         verdict.message if verdict and verdict.status == Status.UNGRADABLE else "",
     )
-
-
-def verdict_of(nb: NotebookNode) -> Verdict | None:
-    """The verdict that a marked notebook carries; None where something else marked it."""
-    try:
-        return Verdict.from_dict(nb.metadata["autograder"]["verdict"])
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def causes(checks: Sequence[CheckResult], sections: dict[str, str]) -> list[Cause]:
@@ -226,6 +218,22 @@ def lay_out(nb: NotebookNode, assignment: Assignment) -> dict[str, str]:
 def close(cell: NotebookNode | None) -> None:
     if cell is not None:
         cell.metadata.page.closes = True
+
+
+def warm(assignment: Assignment) -> None:
+    """Renders what all pages have in common."""
+    for cell in assignment.master.cells:
+        if cell.cell_type == "code":
+            highlighted(visible(cell.source))
+        elif not cell.metadata.get("nbgrader", {}).get("solution"):
+            pages.markdown(cell.source)
+
+
+@functools.lru_cache(512)
+def highlighted(source: str) -> str:
+    """Python as HTML, with Pygments' classes; what many pages have in common is made once."""
+    html: str = Highlight2HTML(pygments_lexer="ipython3")(source)
+    return html
 
 
 HEADING = re.compile(r"<h([1-6])>(.*?)</h\1>", re.DOTALL)
