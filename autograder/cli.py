@@ -269,7 +269,7 @@ def grade(
         err.print(f"[bold red]The grader failed.[/] {tally.recorded} of {total} are marked and recorded. {escape(str(error))}")
         raise typer.Exit(2) from error
     if not as_json:
-        tally.show(time.monotonic() - started)
+        tally.show(time.monotonic() - started, place.waiting(of))
     if tally.ungradable or tally.unrecorded:
         raise typer.Exit(1)
 

@@ -76,8 +76,12 @@ class Tally:
             self.scores[result.verdict.score] += 1
             self.of = max(self.of, result.verdict.max_score)
 
-    def show(self, seconds: float) -> None:
-        """Prints it."""
+    def show(self, seconds: float, waiting: str) -> None:
+        """Prints it.
+
+        Args:
+            waiting: which answers of the class wait for a person, in a sentence, or "".
+        """
         if self.scores:
             table, count = Table("points", "students", "", title="Marks by machine"), self.scores.total()
             for points, students in sorted(self.scores.items(), reverse=True):
@@ -92,8 +96,9 @@ class Tally:
         out.print(
             f"{self.marked} submissions in {seconds:.0f} s"
             + (f", {self.known} of them known from before" if self.known else "")
-            + f"; {len(self.ungradable) or 'none'} for a person to look at. Written answers: formgrader."
+            + (f"; {len(self.ungradable)} could not be marked." if self.ungradable else ".")
         )
+        out.print(f"{escape(waiting)} Mark them in formgrader." if waiting else "Nothing waits for a person.", soft_wrap=True)
 
 
 def show_verdict(path: pathlib.Path, verdict: Verdict) -> None:

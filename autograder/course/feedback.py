@@ -15,11 +15,9 @@ import signal
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 
-from nbgrader.api import Gradebook
-
 from autograder.assignment import Assignment
 from autograder.course.executors import own_cores
-from autograder.course.folder import Course, grader_failures, on_path, quiet
+from autograder.course.folder import Course, grader_failures
 from autograder.errors import GraderError
 from autograder.nbgrader import generate_feedback, marks, student_page
 from autograder.nbgrader.submitted import students_folder
@@ -63,8 +61,7 @@ def write(
         GraderError: pages cannot be written. Those that are written stay.
     """
     with grader_failures():
-        with quiet(), on_path(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
-            class_ = marks.of_assignment(gradebook, assignment.assignment_id)
+        class_ = course.marks(assignment)
         marked = [student for student in class_ if course.autograded(assignment, student).is_file()]
         changed = [student for student in marked if again or not is_current(course, assignment, student, class_[student])]
         progress(0, len(changed), "writing feedback")

@@ -20,8 +20,9 @@ from autograder.assignment import Assignment
 from autograder.errors import AutograderError, CourseError, GradebookLocked, NotRecorded
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
-from autograder.nbgrader import autograde, configuration, generate_feedback, recognition
+from autograder.nbgrader import autograde, configuration, generate_feedback, marks, recognition
 from autograder.nbgrader.export import ExportMarks
+from autograder.nbgrader.marks import Marks
 from autograder.nbgrader.submitted import HandedIn
 
 
@@ -98,6 +99,15 @@ class Course:
             converter = generate_feedback.Students(students, coursedir=self.coursedir, parent=self.api)
             converter.force = True
             self._check(capture_log(converter), f"generate_feedback {assignment.assignment_id}", CourseError)
+
+    def marks(self, assignment: Assignment) -> dict[str, Marks]:
+        """student → what the gradebook has of them."""
+        with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+            return marks.of_assignment(gradebook, assignment.assignment_id)
+
+    def waiting(self, assignment: Assignment) -> str:
+        """How many answers wait for a person and whose, in a sentence; "" where none does."""
+        return marks.waiting(self.marks(assignment))
 
     def export(self, to: pathlib.Path) -> None:
         """Runs `nbgrader export`, with our list of grades, whatever the course has configured."""

@@ -12,11 +12,12 @@ For assignments that are not ours each of them does what its stock namesake does
 
 import asyncio
 import concurrent.futures
+import contextlib
 import copy
 import dataclasses
 import datetime
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import nbformat
@@ -25,6 +26,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader import converters
 from nbgrader.api import Gradebook, SubmittedAssignment
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, Execute, SaveAutoGrades
 from traitlets.config import Config
 
@@ -36,7 +38,7 @@ from autograder.grading.notebook import Submission
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
 from autograder.grading.verdict import Graded, Status, Verdict
-from autograder.nbgrader import configuration, headings, pages, recognition, submitted
+from autograder.nbgrader import configuration, headings, marks, pages, recognition, submitted
 from autograder.nbgrader.submitted import HandedIn
 
 Resources = dict[str, Any]
@@ -54,6 +56,7 @@ class Found:
         key: the name of the result.
         submission: what was read from them; None when there is nothing to mark.
         ungradable: why, else "".
+        settled: grade_id → what a person gave the points for that stand in the gradebook: an answer, or points by machine.
     """
 
     root: pathlib.Path
@@ -62,6 +65,7 @@ class Found:
     key: str
     submission: Submission | None = None
     ungradable: str = ""
+    settled: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def ours(resources: Resources) -> Assignment | None:
@@ -129,6 +133,7 @@ class SubmissionExporter(NotebookExporter):
             if said:
                 self.log.warning("%s: %s", handed_in.student, said)
         self._handed_in = {handed_in.student: handed_in for handed_in in class_ if handed_in.is_students}
+        self._settled = settled(coursedir, assignment, list(self._handed_in))  # nbgrader removes the notebooks of record first
         staged = [submitted.stage(coursedir, assignment, handed_in) for handed_in in self._handed_in.values()]
         converter.assignments = {str(paths[0].parent): list(map(str, paths)) for paths in staged}
         # A copy: formgrader's server, which may run this too, keeps its own.
@@ -163,6 +168,7 @@ class SubmissionExporter(NotebookExporter):
         problem = handed_in.problem
         key = results.unmarked(problem) if problem else results.key(raw, assignment, self._settings, files)
         found = Found(pathlib.Path(coursedir.root), assignment, self._settings, key)
+        found.settled = self._settled.get(handed_in.student, {})
         try:
             if problem:
                 raise Ungradable(problem)
@@ -171,6 +177,32 @@ class SubmissionExporter(NotebookExporter):
             found.ungradable = str(error)
             return placeholder(assignment, str(error)), found
         return copy.deepcopy(found.submission.nb), found  # what nbgrader makes of it is not what is marked
+
+
+def settled(coursedir: CourseDirectory, assignment: Assignment, students: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """student → grade_id → what a person gave points for, as the notebooks of record show it; without what waits anew."""
+    with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
+        class_ = marks.of_assignment(gradebook, assignment.assignment_id, students)
+    found: dict[str, dict[str, Any]] = {}
+    for student, own in class_.items():
+        by_person = {id: mark for id, mark in own.cells.items() if mark.by_person is not None and not mark.waits}
+        folder = coursedir.format_path(coursedir.autograded_directory, student, assignment.assignment_id)
+        with contextlib.suppress(OSError, ValueError):
+            if by_person:
+                nb = written_by_us(pathlib.Path(folder) / f"{assignment.notebook_id}.ipynb")
+                found[student] = {id: handed_in_for(nb, assignment, id, mark.by_machine) for id, mark in by_person.items()}
+    return found
+
+
+def handed_in_for(nb: NotebookNode, assignment: Assignment, grade_id: str, by_machine: float | None) -> Any:
+    """What a person marks who gives points to a cell: the answer, with the code that belongs to it, or the machine's points."""
+    if grade_id in assignment.test_cells:
+        return by_machine
+    cells = list(assignment.graded_cells)
+    above = cells[: cells.index(grade_id)]
+    graded = [number for number, id in enumerate(above) if assignment.graded_cells[id]["grade"]]
+    own = {*above[graded[-1] + 1 if graded else 0 :], grade_id}
+    return [cell.source for cell in nb.cells if notebooks.grade_id_of(cell) in own]
 
 
 def written_by_us(path: pathlib.Path) -> NotebookNode:
@@ -299,9 +331,11 @@ class SaveGrades(SaveAutoGrades):
     """nbgrader's, but what could not be marked waits for a person instead of being scored.
 
     So does an empty box next to which the student wrote something: nbgrader would give it 0, and nobody would look.
+    What a person has marked waits again only where it is not what they marked; nbgrader's would, whenever it is marked anew.
     """
 
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
+        self._nb = nb
         nb, resources = super().preprocess(nb, resources)
         if ours(resources):
             with self.gradebook:
@@ -318,6 +352,11 @@ class SaveGrades(SaveAutoGrades):
         if found.ungradable or elsewhere:
             grade = self.gradebook.find_grade(data["grade_id"], self.notebook_id, self.assignment_id, self.student_id)
             grade.auto_score, grade.needs_manual_grade = None, True
+            self.gradebook.db.commit()
+        elif data["grade_id"] in found.settled:
+            grade = self.gradebook.find_grade(data["grade_id"], self.notebook_id, self.assignment_id, self.student_id)
+            now = handed_in_for(self._nb, found.assignment, data["grade_id"], grade.auto_score)
+            grade.needs_manual_grade = bool(now != found.settled[data["grade_id"]])
             self.gradebook.db.commit()
         return cell, resources
 
