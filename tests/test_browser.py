@@ -13,17 +13,26 @@ import time
 import urllib.parse
 import urllib.request
 
+import axe_playwright_python
 import nbformat
 import pytest
 from nbconvert.filters import markdown2html
 from nbgrader.api import Gradebook
 
+from autograder.course.fill import cell, fill
 from autograder.nbgrader.submitted import look
+from autograder.vae_swiss_roll.samples import WRITTEN, loss, sampler
 from tests.hostile import submission
 from tests.hostile.script_in_everything import FORGED, HOST, PAYLOADS
+from tests.hostile.script_in_everything import PNG as FIGURE
 
-NAME, STUDENT, TOKEN = "vae_swiss_roll", "mallory", "a-token-of-this-test"
+AXE = pathlib.Path(axe_playwright_python.__file__).with_name("axe.min.js")
+NAME, STUDENT, FAILING, TOKEN = "vae_swiss_roll", "mallory", "finn", "a-token-of-this-test"
+HALF = sampler("return mu + torch.exp(logvar) * torch.rand_like(mu)")
 ANSWERS = ("reflection_trick", "reflection_dynamics", "reflection_beta")
+# What each page is called, and after what in it the notebook stands.
+TITLES = {"feedback": f"Feedback for {STUDENT}: A variational autoencoder on the Swiss roll", "formgrader": NAME}
+STARTS = {"feedback": 'class="notebook">', "formgrader": 'id="notebook-container">'}
 SIZE = {"width": 1200, "height": 900}
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 # Without the browser's own traffic, so that each request that is seen is the page's.
@@ -41,14 +50,22 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def course(new_course, assignment):
-    """A course with one submission, marked, and its feedback page written."""
+    """A course with two submissions, one of them hostile, marked, and their feedback pages written."""
     course = new_course()
     release = nbformat.read(course.generate_assignment(assignment), as_version=4)
-    path = course.root / "submitted" / STUDENT / NAME / f"{NAME}.ipynb"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(submission(release, "script_in_everything").raw)
-    course.autograde(assignment, *look(course.coursedir, assignment))
-    course.generate_feedback(assignment, STUDENT)
+    failing = fill(release, {**WRITTEN, "vae_model": HALF, "vae_loss": loss("torch.sum(logvar)")})
+    figure = nbformat.v4.new_output("display_data", {"image/png": FIGURE})
+    cell(failing, "experiment_beta").outputs = [figure]
+    for student, raw in {
+        STUDENT: submission(release, "script_in_everything").raw,
+        FAILING: nbformat.writes(failing).encode(),
+    }.items():
+        path = course.root / "submitted" / student / NAME / f"{NAME}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(raw)
+    for handed_in in look(course.coursedir, assignment):
+        course.autograde(assignment, handed_in)
+    course.generate_feedback(assignment, STUDENT, FAILING)
     return course
 
 
@@ -56,6 +73,12 @@ def course(new_course, assignment):
 def feedback(course):
     """Address of the feedback page, as a student or an instructor opens it."""
     return (course.root / "feedback" / STUDENT / NAME / f"{NAME}.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def failing(course):
+    """Address of the page of a submission that fails in both tasks, with a figure."""
+    return (course.root / "feedback" / FAILING / NAME / f"{NAME}.html").as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -194,25 +217,23 @@ def hidden(page, selector):
 def test_a_feedback_page_runs_nothing_and_asks_for_nothing(feedback, visit):
     there = visit(feedback)
     there.click_everything()
-    assert there.titles == {NAME}
-    # nbgrader's own style asks for fonts in a folder beside the page, which there is not.
-    assert there.leaves(feedback, feedback.partition(f"/{NAME}/")[0] + "/fonts/glyphicons") == []
+    assert there.titles == {TITLES["feedback"]}
+    assert there.leaves(feedback) == []
     assert there.page.locator("script, iframe, object, embed, form, link, base").count() == 0
 
 
 def test_no_mark_on_a_feedback_page_can_be_hidden_covered_or_forged(feedback, visit):
     page = visit(feedback).page
-    assert page.locator("h4").first.inner_text() == f"{NAME} (Score: 8.0 / 15.0)"
-    marks = page.locator(".nbgrader_cell > .panel-heading").all_inner_texts()
-    assert [re.search(r"Score: ([\d.]+) / ([\d.]+)", mark).groups() for mark in marks if "Score" in mark] == [
-        ("5.0", "5.0"),
-        ("3.0", "3.0"),
-        ("0.0", "2.0"),
-        ("0.0", "2.0"),
-        ("0.0", "3.0"),
+    assert page.locator(".total").inner_text() == "8 of 15 points so far"
+    assert page.locator("article h3 .points").all_inner_texts() == [
+        "5 of 5",
+        "3 of 3",
+        "not yet marked (of 2)",
+        "not yet marked (of 2)",
+        "not yet marked (of 3)",
     ]
-    assert hidden(page, "h4:not(.rendered_html *), #toc li, .nbgrader_cell > .panel-heading") == 0
-    assert outside_of_their_boxes(page) == []
+    assert hidden(page, "h1, h2, .total, nav li, article h3, .criteria li, .own > h3, .lesson > summary") == 0
+    assert outside_of_their_boxes(page, ".notebook > section, .notebook > details", "section.own, .lesson") == []
 
 
 def test_formgrader_runs_nothing_of_the_students_and_asks_only_its_own_server(formgrader, visit):
@@ -229,7 +250,7 @@ def test_no_mark_in_formgrader_can_be_hidden_or_covered_and_marking_works(formgr
     page = visit(formgrader).page
     assert page.locator("input.score").count() == 5
     assert hidden(page, "input.score, .nbgrader_cell > .panel-heading, nav .breadcrumb") == 0
-    assert outside_of_their_boxes(page) == []
+    assert outside_of_their_boxes(page, "#notebook-container > .cell", ".cell") == []
     assert page.locator("#reflection_beta").get_attribute("type") == "number"
     page.wait_for_function("formgrader.grades && formgrader.grades.loaded && formgrader.grade_uis.length")
     page.fill("#reflection_beta", "2.5")
@@ -244,27 +265,28 @@ def test_no_mark_in_formgrader_can_be_hidden_or_covered_and_marking_works(formgr
     assert shown.inner_text().strip() == STUDENT
 
 
-def outside_of_their_boxes(page):
-    """Where a forged mark stands outside of the student's text, and what else is not in the notebook's place."""
+def outside_of_their_boxes(page, in_place, all_of_them):
+    """Where a forged mark stands outside of the student's text, and whether a cell is not in the notebook's place."""
     return page.evaluate(
-        """forged => {
+        """([forged, inPlace, all]) => {
             const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
             while (walker.nextNode()) {
                 const parent = walker.currentNode.parentElement;
                 if (walker.currentNode.data.includes(forged) && !parent.closest('.rendered_html, .output_area, .input_area'))
                     found.push(parent.outerHTML);
             }
-            const cells = document.querySelectorAll('#notebook-container > .cell').length;
-            return cells === document.querySelectorAll('.cell').length ? found : [...found, 'a cell is not in its place'];
+            const cells = document.querySelectorAll(inPlace).length;
+            const missing = !cells || cells !== document.querySelectorAll(all).length;
+            return missing ? [...found, 'a cell is not in its place'] : found;
         }""",
-        FORGED,
+        [FORGED, in_place, all_of_them],
     )
 
 
 @pytest.mark.parametrize("which", ["feedback", "formgrader"])
 def test_what_is_honest_is_seen(which, request, visit, course):
     page = visit(request.getfixturevalue(which)).page
-    box = page.locator(".nbgrader_cell .rendered_html", has_text="A bold word").first
+    box = page.locator(":is(.nbgrader_cell, .own) .rendered_html", has_text="A bold word").first
     wanted = {
         "strong": "bold word",
         "em": "italic one",
@@ -300,6 +322,44 @@ def test_a_marking_scheme_looks_like_no_cell_of_a_student(formgrader, visit):
     assert page.locator(".alert-info").count() == len(ANSWERS)
 
 
+# --- a page for people ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_feedback_page_reads_well_on_any_screen(width, scheme, failing, visit):
+    """axe-core finds nothing, and nothing has to be scrolled sideways, with all that is folded opened."""
+    page = visit(failing).page
+    page.set_viewport_size({"width": width, "height": 844})
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    assert not [(one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"]) for one in found["violations"]]
+    assert len(found["passes"]) > 15
+
+
+def test_a_link_opens_the_section_that_is_to_be_read_again(failing, visit):
+    page = visit(failing).page
+    link = page.get_by_role("link", name="Read again: The reparameterization trick").first
+    heading = page.locator(link.get_attribute("href"))
+    assert heading.text_content() == "The reparameterization trick"
+    assert not heading.is_visible()
+    link.focus()
+    page.keyboard.press("Enter")
+    assert heading.is_visible()
+
+
+def test_on_paper_there_is_what_is_the_students_own(failing, visit):
+    page = visit(failing).page
+    page.emulate_media(media="print")
+    assert page.locator(".notebook .own").first.is_visible()
+    assert page.locator(".lesson:visible, nav:visible").count() == 0
+    pages = len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4")))
+    assert 2 <= pages <= 5
+
+
 # --- the second wall, and that these tests can fail -------------------------------------------------------------------
 
 # What a Content-Security-Policy has a say in: scripts, and what a page loads by itself.
@@ -317,13 +377,13 @@ def test_the_policy_of_a_page_stops_what_would_get_through(which, request, visit
     payloads = "".join(PAYLOADS[name] for name in RUNS_OR_LOADS)
 
     def let_through(html):
-        before, start, after = html.partition('id="notebook-container">')
+        before, start, after = html.partition(STARTS[which])
         assert start
         return before + start + payloads + after
 
     there = visit(request.getfixturevalue(which), change=let_through)
     there.click_everything()
-    assert there.titles == {NAME}
+    assert there.titles == {TITLES[which]}
     blocked = [line for line in there.said if "Security Policy" in line]
     assert len(blocked) > 15
     for name in RUNS_OR_LOADS:

@@ -1,5 +1,6 @@
 """nbgrader's own commands, in a fresh clone: the release is there, the gradebook is not."""
 
+import csv
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import sys
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from nbgrader.api import Gradebook
 from traitlets.config import Config
 
@@ -93,15 +95,22 @@ def test_what_cannot_be_read_waits_for_a_person_and_stops_nobody(course):
 
 
 def test_the_exported_grades_are_those_of_the_gradebook(course):
-    rows = [line.split(",") for line in (course / "grades.csv").read_text().splitlines()]
-    score, student = rows[0].index("score"), rows[0].index("student_id")
-    found = {row[student]: float(row[score]) for row in rows[1:]}
-    assert found == {"good": 8, "half": 7, "untouched": 0, "broken": 0}
+    with (course / "grades.csv").open() as file:
+        rows = {row["student_id"]: row for row in csv.DictReader(file)}
+    columns = ("score", "score_so_far", "reparameterize", "reparameterize.scale", "reflection_beta")
+    assert {student: tuple(row[column] for column in columns) for student, row in rows.items()} == {
+        "good": ("8.0", "8.0", "5.0", "1.0", "0.0"),
+        "half": ("", "7.0", "4.0", "0.0", ""),
+        "untouched": ("0.0", "0.0", "0.0", "0.0", "0.0"),
+        "broken": ("", "", "", "", ""),
+    }
+    assert rows["half"]["not_yet_marked"] == "reflection_beta reflection_dynamics reflection_trick"
 
 
 def test_feedback_shows_a_sentence_per_check_and_nothing_hidden(course):
     page = (course / "feedback" / "half" / NAME / f"{NAME}.html").read_text()
-    assert "scaled by the standard deviation (0 of 1)" in page
+    lost = BeautifulSoup(page, "html.parser").select_one(".lost")
+    assert "Lost: scaled by the standard deviation 0 of 1" in " ".join(lost.get_text().split())
     assert "Your noise is scaled by the variance" in page
     for secret in ("HIDDEN TESTS", "autograder.stock", "Marking scheme", "Model answer", "alert(1)"):
         assert secret not in page

@@ -237,7 +237,8 @@ def highlighted(source: str) -> str:
 
 
 HEADING = re.compile(r"<h([1-6])>(.*?)</h\1>", re.DOTALL)
-HEADING_TAG = re.compile(r"<(/?)h([1-6])>")
+# Whole tags, as nh3 writes them: what stands in an attribute is none.
+TAG = re.compile(r'<(/?)([a-z0-9]+)((?: [^\s="]+="[^"]*")*)>')
 
 
 def titles(cell: NotebookNode) -> list[str]:
@@ -245,14 +246,27 @@ def titles(cell: NotebookNode) -> list[str]:
     return [unescape(striptags(match[2])) for match in HEADING.finditer(pages.markdown(cell.source))]
 
 
+@functools.lru_cache(512)
 def below(html: str, anchor: str = "") -> str:
-    """The HTML of a cell with its headings below those of the page, looking as before; with an anchor, each can be linked."""
+    """The cleaned HTML of a cell, fit for the page: its headings below the page's own, what may be wide in boxes that scroll.
+
+    Args:
+        anchor: of the cell; with it, each heading can be linked.
+    """
     count = itertools.count()
+    wide: list[bool] = []
 
     def tag(match: re.Match[str]) -> str:
-        if match[1]:
-            return "</h4>"
-        own = f' id="{anchor}-{next(count)}"' if anchor else ""
-        return f'<h4 class="level-{match[2]}"{own}>'
+        closes, name, attributes = match.groups()
+        if re.fullmatch("h[1-6]", name):
+            own = f' id="{anchor}-{next(count)}"' if anchor and not closes else ""
+            return "</h4>" if closes else f'<h4 class="level-{name[1]}"{own}>'
+        if name not in ("math", "table"):
+            return match[0]
+        if closes:
+            return f"{match[0]}</div>" if wide and wide.pop() else match[0]
+        wide.append(name == "table" or attributes == ' display="block"')
+        label = "Table" if name == "table" else "Formula"
+        return f'<div class="wide" role="group" aria-label="{label}" tabindex="0">{match[0]}' if wide[-1] else match[0]
 
-    return HEADING_TAG.sub(tag, html)
+    return TAG.sub(tag, html)
