@@ -29,6 +29,7 @@ from tests.hostile.script_in_everything import PNG as FIGURE
 AXE = pathlib.Path(axe_playwright_python.__file__).with_name("axe.min.js")
 NAME, STUDENT, FAILING, TOKEN = "vae_swiss_roll", "mallory", "finn", "a-token-of-this-test"
 HALF = sampler("return mu + torch.exp(logvar) * torch.rand_like(mu)")
+ANSWERS_BY_NAME = {"reflection_beta": 2.5, "reflection_dynamics": 1, "reflection_trick": 2}
 ANSWERS = ("reflection_trick", "reflection_dynamics", "reflection_beta")
 # What each page is called, and after what in it the notebook stands.
 TITLES = {"feedback": f"Feedback for {STUDENT}: A variational autoencoder on the Swiss roll", "formgrader": NAME}
@@ -320,6 +321,68 @@ def test_a_marking_scheme_looks_like_no_cell_of_a_student(formgrader, visit):
     page = visit(formgrader).page
     assert page.locator(".rendered_html > .alert-info", has_text="Marking scheme").count() == len(ANSWERS)
     assert page.locator(".alert-info").count() == len(ANSWERS)
+
+
+# --- formgrader, for the person who marks -----------------------------------------------------------------------------
+
+
+def submissions(formgrader, course, student):
+    """(address of formgrader's page of a student's submission, of its list of submissions)"""
+    top = formgrader.partition("/submissions/")[0]
+    with Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
+        id = gradebook.find_submission_notebook(NAME, NAME, student).id
+    return f"{top}/submissions/{id}/", f"{top}/manage_submissions/{NAME}"
+
+
+def test_formgrader_names_the_tasks_wraps_sentences_and_has_figures_beside_answers(formgrader, course, visit):
+    page = visit(submissions(formgrader, course, FAILING)[0]).page
+    page.wait_for_selector(".score")
+    names = page.locator(".marked_cell h3").all_inner_texts()
+    assert [name.partition(":")[0] for name in names] == ["Task 1", "Task 2", "Question 1", "Question 2", "Question 3"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZE["width"]
+    said = page.locator(".output_subarea pre", has_text="Your marks for `reparameterize`")
+    assert said.evaluate("element => element.scrollWidth <= element.clientWidth")
+    figure = page.locator(".marked_cell", has_text="Question 3").locator("img")
+    assert figure.evaluate("element => element.naturalWidth") == 40
+    page.locator("#reflection_beta").scroll_into_view_if_needed()
+    below = page.locator("#reflection_beta").bounding_box()["y"] - figure.bounding_box()["y"]
+    assert 0 < below < SIZE["height"]
+    assert page.locator(".marked_cell", has_text="Question 1").locator("img").count() == 0
+
+
+def test_points_and_comment_stay_and_the_totals_agree(formgrader, course, assignment, visit):
+    """Given in formgrader, seen again after it is loaded anew, added up in the gradebook, and kept by its Autograde button."""
+    address, listed = submissions(formgrader, course, FAILING)
+    there = visit(address)
+    page = there.page
+    waiting = course.marks(assignment)[FAILING].waiting
+    assert waiting == list(ANSWERS_BY_NAME)
+    for grade_id, points in ANSWERS_BY_NAME.items():
+        page.wait_for_function("formgrader.grades && formgrader.grades.loaded && formgrader.grade_uis.length")
+        page.fill(f"#{grade_id}", str(points))
+        with page.expect_response(lambda response: response.request.method == "PUT"):
+            page.locator(f"#{grade_id}").blur()
+    page.fill("#reflection_beta-comment", "Say *why*.")
+    with page.expect_response(lambda response: response.request.method == "PUT"):
+        page.locator("#reflection_beta-comment").blur()
+    for step in ("reload", "autograde"):
+        if step == "autograde":
+            there.open(listed)
+            row = page.locator("tr", has=page.get_by_text(FAILING, exact=True))
+            row.wait_for()
+            assert "graded" in row.inner_text()
+            assert "needs manual grading" not in row.inner_text()
+            row.locator(".autograde a, .autograde span").first.click()
+            page.get_by_text("Success").first.wait_for()
+        there.open(address)
+        page.wait_for_function("formgrader.grades && formgrader.grades.loaded && formgrader.grade_uis.length")
+        shown = {grade_id: float(page.input_value(f"#{grade_id}")) for grade_id in ANSWERS_BY_NAME}
+        assert shown == ANSWERS_BY_NAME
+        assert page.input_value("#reflection_beta-comment") == "Say *why*."
+        own = course.marks(assignment)[FAILING]
+        assert own.waiting == []
+        with Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
+            assert own.score == gradebook.find_submission(NAME, FAILING).score == 3 + sum(ANSWERS_BY_NAME.values())
 
 
 # --- a page for people ------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def course(new_course, assignment):
     course = new_course()
     release = nbformat.read(course.generate_assignment(assignment), as_version=4)
     half = fill(release, {**RIGHT, **WRITTEN, "vae_model": sampler("return mu + logvar.exp() * torch.randn_like(mu)")})
-    del half.cells[half.cells.index(cell(half, "kl_divergence"))]
+    del half.cells[half.cells.index(cell(half, "reparameterize"))]
     fails = fill(release, {"vae_model": sampler("return mu + std * torch.randn_like(mu)"), "vae_loss": RIGHT["vae_loss"]})
     class_ = {
         "ann": nbformat.writes(half).encode(),
@@ -99,7 +99,7 @@ def test_a_page_begins_with_who_what_and_the_score_as_it_stands(course, assignme
         "Written answers",
         "Your notebook",
     ]
-    assert said(found.select_one(".notes")) == "The cell kl_divergence was missing and was put back."
+    assert said(found.select_one(".notes")) == "The cell reparameterize was missing and was put back."
 
 
 def test_a_lost_criterion_stands_first_with_its_mistake_and_where_to_look(course, assignment):

@@ -87,7 +87,8 @@ def configure(c: Config) -> None:
         str(pathlib.Path(__file__).parent / "templates"),
         str(pathlib.Path(nbgrader.__file__).parent / "server_extensions/formgrader/templates"),
     ]
-    pages: Sections = {"HTMLExporter": {**PAGES["HTMLExporter"], "extra_template_basedirs": templates}}
+    places = {"extra_template_basedirs": templates, "extra_template_paths": templates[1:]}  # ours extend nbgrader's by path
+    pages: Sections = {"HTMLExporter": {**PAGES["HTMLExporter"], **places}}
     for settings in (RELEASE, MARKING, FEEDBACK, EXPORT, pages):
         for name, values in settings.items():
             for key, value in values.items():

@@ -198,11 +198,16 @@ def handed_in_for(nb: NotebookNode, assignment: Assignment, grade_id: str, by_ma
     """What a person marks who gives points to a cell: the answer, with the code that belongs to it, or the machine's points."""
     if grade_id in assignment.test_cells:
         return by_machine
+    own = answered_in(assignment, grade_id)
+    return [cell.source for cell in nb.cells if notebooks.grade_id_of(cell) in own]
+
+
+def answered_in(assignment: Assignment, grade_id: str) -> set[str]:
+    """grade_ids of the cells that make up an answer: its own, and those that students fill between it and the one before."""
     cells = list(assignment.graded_cells)
     above = cells[: cells.index(grade_id)]
     graded = [number for number, id in enumerate(above) if assignment.graded_cells[id]["grade"]]
-    own = {*above[graded[-1] + 1 if graded else 0 :], grade_id}
-    return [cell.source for cell in nb.cells if notebooks.grade_id_of(cell) in own]
+    return {id for id in above[graded[-1] + 1 if graded else 0 :] if assignment.graded_cells[id]["solution"]} | {grade_id}
 
 
 def written_by_us(path: pathlib.Path) -> NotebookNode:
@@ -251,10 +256,7 @@ class GradeOutside(configuration.Traits, Execute):
             graded = self._graded(assignment, found)
         # The verdict itself, too: a feedback page may be made when what was kept is gone, or by another version.
         nb.metadata["autograder"] = {"result": found.key, "verdict": dataclasses.asdict(graded.verdict)}
-        called = headings.names(assignment)
-        for cell in nb.cells:
-            if (grade_id := notebooks.grade_id_of(cell)) and cell.metadata.nbgrader.grade:
-                cell.metadata["autograder"] = {"name": called[grade_id]}
+        say_what_is_marked(nb, assignment)
         if graded.outputs is None:
             found.ungradable = graded.verdict.message
             fail_closed(nb, assignment, graded.verdict.message)
@@ -284,6 +286,16 @@ def outside_of_any_loop(function: Callable[..., R], *args: Any) -> R:
         return function(*args)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         return pool.submit(function, *args).result()
+
+
+def say_what_is_marked(nb: NotebookNode, assignment: Assignment) -> None:
+    """Gives each graded cell its name for people, and each answer the cells that draw its figures, for formgrader."""
+    called = headings.names(assignment)
+    for cell in nb.cells:
+        if (grade_id := notebooks.grade_id_of(cell)) and assignment.graded_cells[grade_id]["grade"]:
+            own = set() if grade_id in assignment.test_cells else answered_in(assignment, grade_id)
+            drawn_in = [c.id for c in nb.cells if c.cell_type == "code" and notebooks.grade_id_of(c) in own]
+            cell.metadata["autograder"] = {"name": called[grade_id], "drawn_in": drawn_in}
 
 
 def show(nb: NotebookNode, assignment: Assignment, outputs: Any) -> None:

@@ -33,7 +33,7 @@ def names(assignment: Assignment) -> dict[str, str]:
     return found
 
 
-def answered_in(assignment: Assignment, grade_id: str) -> str | None:
+def code_of(assignment: Assignment, grade_id: str) -> str | None:
     """grade_id of the cell in which students answer what a test cell marks: the last one above it; None where there is none."""
     cells = list(assignment.graded_cells)
     above = cells[: cells.index(grade_id)]

@@ -129,7 +129,7 @@ def page(nb: NotebookNode, assignment: Assignment, marks: Marks, student: str) -
     parts = []
     for grade_id in [id for id in assignment.graded_cells if id in marks.cells]:
         by_machine = grade_id in assignment.test_cells
-        own = (headings.answered_in(assignment, grade_id) or "") if by_machine else grade_id
+        own = (headings.code_of(assignment, grade_id) or "") if by_machine else grade_id
         part = Part(grade_id, called[grade_id], marks.cells[grade_id], anchors.get(own, ""))
         part.comment, part.unanswered = comments.get(own, ""), marks.comments.get(own) == NO_RESPONSE
         if checks := explained(verdict, grade_id, part.mark):
