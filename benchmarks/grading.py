@@ -150,8 +150,8 @@ class Maker:
             nb.metadata["number"] = number  # the same bytes would not be marked twice
             yield nbformat.writes(made_naive(nb) if naive else nb).encode()
 
-    def run(self, label, n, command, stock=False, naive=False):
-        """Marks a new class. → Cost"""
+    def course(self, n, stock=False, naive=False):
+        """A course in which n students have handed in. → its folder"""
         root = pathlib.Path(tempfile.mkdtemp(dir=self._folder))
         shutil.copytree(ROOT / "source", root / "source")
         if stock:
@@ -167,6 +167,11 @@ class Maker:
             path = root / "submitted" / f"student{number:05}" / NAME / f"{NAME}.ipynb"
             path.parent.mkdir(parents=True)
             path.write_bytes(raw)
+        return root
+
+    def run(self, label, n, command, stock=False, naive=False):
+        """Marks a new class. → Cost"""
+        root = self.course(n, stock, naive)
         print(f"{label}: {n} submissions …", file=sys.stderr)
         cost = measured(label, n, [str(BIN / command[0]), *command[1:]], root)
         marked = len(list(root.glob(f"autograded/*/{NAME}/{NAME}.ipynb")))

@@ -532,6 +532,9 @@ def test_the_benchmark_of_marking_still_runs(tmp_path):
         maker = grading.Maker(pathlib.Path({str(tmp_path)!r}))
         marked = maker.run("grade 1", 2, ["autograder", "grade", "--workers", "1"])
         print(grading.report([marked, grading.floor(list(maker.raws(2)))], []))
+        import evening
+        parts = {{part: evening.OURS[part] for part in ("mark", "feedback", "grades", "feedback again")}}
+        print(evening.report(1, {{"mark": marked}}, {{2: evening.evening(maker, 2, parts)}}))
     """
     done = run(sys.executable, "-c", textwrap.dedent(code))
     assert done.returncode == 0, done.stderr
@@ -539,3 +542,5 @@ def test_the_benchmark_of_marking_still_runs(tmp_path):
         r"^\| grade 1 \| 2 \| [\d.]+ \| [\d.]+ \| [\d,]+ \| [\d,]+ \| [\d,]+ \| 1\.0 \| [\d.]+ \|$", done.stdout, re.MULTILINE
     )
     assert re.search(r"^\| floor \| [12] \|", done.stdout, re.MULTILINE)
+    assert re.search(r"^\| mark \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ \| \d+ \|$", done.stdout, re.MULTILINE)
+    assert re.search(r"^\| feedback \|  \|  \| [\d.]+ \| [\d.]+ \| [\d.]+ \|  \|$", done.stdout, re.MULTILINE)
