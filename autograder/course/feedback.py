@@ -105,7 +105,7 @@ def in_processes(
         except BrokenProcessPool as error:
             raise GraderError("A process that wrote feedback pages was ended. The same command goes on.") from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # and waits: one that still closes when Python ends prints a traceback
 
 
 OWN: list[tuple[Course, Assignment]] = []  # of this process: its gradebook's connection must be its own
