@@ -268,6 +268,23 @@ def test_marks_tell_what_is_there_from_what_is_not():
     assert marks.waiting({"x": Marks("", None, 0, {"a": Mark(5, 5)})}) == ""
 
 
+def test_two_notebooks_of_an_assignment_are_told_apart(tmp_path):
+    with Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
+        gradebook.add_assignment("hw")
+        for notebook in ("one", "two"):
+            gradebook.add_notebook(notebook, "hw")
+            gradebook.add_grade_cell("q", notebook, "hw", max_score=2, cell_type="code")
+        gradebook.add_student("ann", first_name="Ann")
+        gradebook.add_submission("hw", "ann")
+        gradebook.find_grade("q", "one", "hw", "ann").auto_score = 1
+        gradebook.find_grade("q", "one", "hw", "ann").needs_manual_grade = False
+        gradebook.db.commit()
+        own = marks.of_assignment(gradebook, "hw")["ann"]
+        assert (list(own.cells), own.waiting, own.so_far, own.name) == (["one/q", "two/q"], ["two/q"], 1.0, "Ann")
+        assert list(marks.of_assignment(gradebook, "hw", ["ann"], "two")["ann"].cells) == ["q"]
+        assert marks.of_assignment(gradebook, "hw", ["bob"]) == {}
+
+
 def test_a_tag_in_an_attribute_is_no_tag():
     html = '<h2>a<img alt="<h1><table></math>"></h2><table><tbody></tbody></table><math display="block"></math><math></math>'
     found = student_page.below(html, "cell-1")

@@ -103,7 +103,7 @@ class Course:
     def marks(self, assignment: Assignment) -> dict[str, Marks]:
         """student → what the gradebook has of them."""
         with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
-            return marks.of_assignment(gradebook, assignment.assignment_id)
+            return marks.of_assignment(gradebook, assignment.assignment_id, notebook=assignment.notebook_id)
 
     def waiting(self, assignment: Assignment) -> str:
         """How many answers wait for a person and whose, in a sentence; "" where none does."""

@@ -182,7 +182,7 @@ class SubmissionExporter(NotebookExporter):
 def settled(coursedir: CourseDirectory, assignment: Assignment, students: Sequence[str]) -> dict[str, dict[str, Any]]:
     """student → grade_id → what a person gave points for, as the notebooks of record show it; without what waits anew."""
     with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
-        class_ = marks.of_assignment(gradebook, assignment.assignment_id, students)
+        class_ = marks.of_assignment(gradebook, assignment.assignment_id, students, assignment.notebook_id)
     found: dict[str, dict[str, Any]] = {}
     for student, own in class_.items():
         by_person = {id: mark for id, mark in own.cells.items() if mark.by_person is not None and not mark.waits}

@@ -87,9 +87,10 @@ class ExportMarks(ExportPlugin):
         found = {}
         for path in sorted(folder.glob("*.ipynb")):
             verdict = marks.verdict_of(json.loads(path.read_text(encoding="utf-8")))
-            for grade_id, mark in own.cells.items():
-                for check in marks.explained(verdict, grade_id, mark):
-                    found[check.id] = check.points if mark.by_person is None else None
+            for column, mark in own.cells.items():
+                notebook, _, grade_id = column.rpartition("/")
+                for check in marks.explained(verdict, grade_id, mark) if notebook in ("", path.stem) else ():
+                    found[column + check.id.removeprefix(grade_id)] = check.points if mark.by_person is None else None
         return found
 
 
@@ -112,7 +113,8 @@ def of_submission(own: Marks) -> dict[str, Any]:
 def ordered(lines: Sequence[dict[str, Any]], class_: Mapping[str, Marks], known: Sequence[str]) -> Iterator[str]:
     """The columns of an assignment: each cell, those of `known` first, and behind it its criteria."""
     graded = dict.fromkeys(grade_id for own in class_.values() for grade_id in own.cells)
-    cells = sorted(graded, key=lambda grade_id: known.index(grade_id) if grade_id in known else len(known))
+    places = {grade_id: place for place, grade_id in enumerate(known)}
+    cells = sorted(graded, key=lambda column: places.get(column.rpartition("/")[2], len(places)))
     criteria = dict.fromkeys(column for line in lines for column in line if column not in COLUMNS and column not in cells)
     for grade_id in cells:
         yield grade_id

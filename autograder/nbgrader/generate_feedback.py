@@ -23,6 +23,7 @@ from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
 from autograder.assignment import Assignment
 from autograder.grading.notebook import visible
 from autograder.nbgrader import marks, recognition, student_page
+from autograder.nbgrader.autograde import Unshared
 from autograder.nbgrader.submitted import matching, students_folder
 
 STOCK, TEMPLATE = "index.html.j2", "student_page.html.j2"  # both in the folder `feedback` of a place for templates
@@ -67,7 +68,8 @@ class FeedbackExporter(HTMLExporter):
         if self.assignment is None:
             return
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
-            self.marks = marks.of_assignment(gradebook, coursedir.assignment_id, [student.name for student in students])
+            names = [student.name for student in students]
+            self.marks = marks.of_assignment(gradebook, coursedir.assignment_id, names, self.assignment.notebook_id)
         if (waiting := marks.waiting(self.marks)) and not isinstance(converter, Students):
             self.log.warning("%s The pages say so.", waiting)
 
@@ -95,7 +97,8 @@ class FeedbackExporter(HTMLExporter):
             self.register_filter("highlight_code", student_page.highlighted)
             self.register_filter("below", student_page.below)
             self.register_filter("in_words", student_page.in_words)
-            converted = TemplateExporter.from_notebook_node(self, nb, self._init_resources(resources), **kwargs)
+            self.optimistic_validation = True  # once after all preprocessors, not after each
+            converted = TemplateExporter.from_notebook_node(self, Unshared(nb), self._init_resources(resources), **kwargs)
         else:
             converted = super().from_notebook_node(nb, resources, **kwargs)
         return converted

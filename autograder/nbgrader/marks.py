@@ -99,12 +99,18 @@ class Marks:
         return sum(mark.of for mark in self.cells.values())
 
 
-def of_assignment(gradebook: Gradebook, assignment_id: str, students: Iterable[str] | None = None) -> dict[str, Marks]:
+def of_assignment(
+    gradebook: Gradebook, assignment_id: str, students: Iterable[str] | None = None, notebook: str | None = None
+) -> dict[str, Marks]:
     """student → `Marks`, for all of whom the gradebook has a submission of that assignment, or for those named.
 
-    grade_ids are unique in a notebook; where an assignment has several, "notebook/grade_id" stands for them.
+    Args:
+        notebook: the one that is meant; None for all of the assignment's. As grade_ids are unique in a notebook alone,
+            "notebook/grade_id" then stands for them where there are several.
     """
     chosen = [Assignment.name == assignment_id]
+    if notebook is not None:
+        chosen.append(Notebook.name == notebook)
     if students is not None:
         chosen.append(SubmittedAssignment.student_id.in_(list(students)))
     graded = gradebook.db.execute(

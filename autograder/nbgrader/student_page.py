@@ -145,7 +145,7 @@ def page(nb: NotebookNode, assignment: Assignment, marks: Marks, student: str) -
             cell.outputs = cell.outputs[:-2] if verdict and not verdict.message else []
     return Page(
         assignment.title,
-        marks.name or student,
+        f"{marks.name} ({student})" if marks.name else student,
         marks,
         [part for part in parts if part.grade_id in assignment.test_cells],
         [part for part in parts if part.grade_id not in assignment.test_cells],
