@@ -106,14 +106,14 @@ class FeedbackExporter(HTMLExporter):
 
 def made_of(raw: bytes, assignment: Assignment, own: marks.Marks) -> str:
     """A hash of all that determines a page: the marked notebook's bytes, the master, the marks, and what renders it."""
-    master = assignment.path.read_text(encoding="utf-8") if assignment.edited is None else assignment.edited
-    return hashlib.sha256("\n".join((look(), assignment.title, master, repr(own))).encode() + raw).hexdigest()
+    parts = look(assignment.path), assignment.title, assignment.edited or "", repr(own)
+    return hashlib.sha256("\n".join(parts).encode() + raw).hexdigest()
 
 
 @functools.cache
-def look() -> str:
-    """A hash of the files and libraries that render a page."""
-    digest, folder = hashlib.sha256(), pathlib.Path(__file__).parent
+def look(master: pathlib.Path) -> str:
+    """A hash of the files and libraries that render a page, and of the package's own master."""
+    digest, folder = hashlib.sha256(master.read_bytes()), pathlib.Path(__file__).parent
     for path in sorted([*folder.glob("*.py"), *folder.rglob("*.j2")]):
         digest.update(path.read_bytes())
     for library in ("jinja2", "latex2mathml", "mistune", "nbconvert", "nh3", "pygments"):
