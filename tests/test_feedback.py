@@ -268,6 +268,7 @@ def test_marks_tell_what_is_there_from_what_is_not():
     assert marks.waiting({"x": Marks("", None, 0, {"a": Mark(5, 5)})}) == ""
 
 
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # nbgrader's own
 def test_two_notebooks_of_an_assignment_are_told_apart(tmp_path):
     with Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
         gradebook.add_assignment("hw")
