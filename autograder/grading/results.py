@@ -10,12 +10,14 @@ import functools
 import gzip
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import pathlib
 import platform
 import secrets
 from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import nbformat
 
@@ -28,7 +30,7 @@ from autograder.grading.verdict import Graded, Verdict
 LIBRARIES = ("ipykernel", "ipython", "matplotlib", "nbclient", "nbformat", "numpy", "pytest", "safetensors", "torch")
 
 
-FORMAT = "2"  # of what `pack` makes
+FORMAT = "3"  # of what `pack` makes
 # What is not loaded while a submission is marked, below the package and below an assignment's. All other files of Python count.
 CHANGES_NO_MARK = (
     "__main__.py",
@@ -74,34 +76,59 @@ def matches(path: pathlib.PurePath, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in patterns)
 
 
+Origin = Mapping[str, Any]  # what determined a verdict, by its parts: JSON
+
+
 @functools.lru_cache(8)
-def fingerprint(name: str, edited: str | None) -> str:
-    """Hash of what marks the assignment of that name: our files, the libraries, the master notebook.
+def marker(name: str, edited: str | None) -> Origin:
+    """What marks the assignment of that name, by its parts: versions, and hashes of our files and of the master notebook.
 
     Args:
         edited: the master notebook as the course has it, or None for the assignment's own.
     """
-    assignment, digest = assignments.as_edited(name, edited), hashlib.sha256(platform.python_version().encode())
-    for library in LIBRARIES:
-        digest.update(f"{library} {importlib.metadata.version(library)}\n".encode())
-    for path in marking_files(assignment):
+    assignment = assignments.as_edited(name, edited)
+    files = marking_files(assignment)
+    own = [path for path in files if path.is_relative_to(assignment.folder)]
+    return {
+        "python": platform.python_version(),
+        "libraries": {library: importlib.metadata.version(library) for library in LIBRARIES},
+        "package": hash_of_files(path for path in files if path not in own),
+        "checks": hash_of_files(own),
+        "master": hashlib.sha256(nbformat.writes(assignment.master).encode()).hexdigest(),
+    }
+
+
+def hash_of_files(paths: Iterable[pathlib.Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
         digest.update(f"{path.parent.name}/{path.name}\n".encode() + path.read_bytes())
-    digest.update(nbformat.writes(assignment.master).encode())
     return digest.hexdigest()
 
 
-def key(raw: bytes, assignment: Assignment, settings: Settings, files: Mapping[str, bytes] | None = None) -> str:
-    """The name under which the verdict on the submitted bytes, and on the files beside them, is kept."""
-    about = json.dumps(dataclasses.asdict(settings), sort_keys=True, default=dict)
-    parts: tuple[str, ...] = (
-        FORMAT,
-        assignment.name,
-        fingerprint(assignment.name, assignment.edited),
-        about,
-        hashlib.sha256(raw).hexdigest(),
-    )
-    parts += tuple(f"{name}\n{hashlib.sha256(data).hexdigest()}" for name, data in sorted((files or {}).items()))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def hash_of(origin: Origin) -> str:
+    return hashlib.sha256(json.dumps(origin, sort_keys=True, default=dict).encode()).hexdigest()
+
+
+def fingerprint(name: str, edited: str | None) -> str:
+    """Hash of what marks the assignment of that name."""
+    return hash_of(marker(name, edited))
+
+
+def origin(raw: bytes, assignment: Assignment, settings: Settings, files: Mapping[str, bytes] | None = None) -> Origin:
+    """All that determines the verdict on the submitted bytes, and on the files beside them."""
+    return {
+        "format": FORMAT,
+        "assignment": assignment.name,
+        **marker(assignment.name, assignment.edited),
+        "settings": dataclasses.asdict(settings),
+        "submission": hashlib.sha256(raw).hexdigest(),
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted((files or {}).items())},
+    }
+
+
+def key(origin: Origin) -> str:
+    """The name under which the verdict is kept that has this origin."""
+    return hash_of(origin)
 
 
 def unmarked(why: str) -> str:
@@ -109,24 +136,33 @@ def unmarked(why: str) -> str:
     return hashlib.sha256(why.encode()).hexdigest()
 
 
-def pack(graded: Graded) -> bytes:
-    """A `Graded` as bytes: compressed JSON."""
-    found = {"verdict": dataclasses.asdict(graded.verdict), "outputs": graded.outputs}
-    return gzip.compress(json.dumps(found).encode(), compresslevel=1, mtime=0)
+class Kept(NamedTuple):
+    """What is kept of a verdict beside the outputs of cells: the verdict, and all that determined it."""
+
+    verdict: Verdict
+    origin: Origin
+
+
+def pack(graded: Graded, origin: Origin) -> bytes:
+    """A `Graded` and its origin as bytes: two lines of JSON, compressed, so that who needs no outputs reads the first alone."""
+    first = {"verdict": dataclasses.asdict(graded.verdict), "origin": origin}
+    lines = "\n".join((json.dumps(first, default=dict), json.dumps(graded.outputs)))
+    return gzip.compress(lines.encode(), compresslevel=1, mtime=0)
 
 
 def unpack(data: bytes) -> Graded:
     """The `Graded` in what `pack` returned."""
-    found = json.loads(gzip.decompress(data))
-    outputs = found["outputs"]
+    outputs = json.loads(gzip.decompress(data).splitlines()[1])
     if outputs is not None:
         outputs = {id: [nbformat.from_dict(output) for output in cell] for id, cell in outputs.items()}
-    return Graded(Verdict.from_dict(found["verdict"]), outputs)
+    return Graded(kept(data).verdict, outputs)
 
 
-def verdict_in(data: bytes) -> Verdict:
-    """The `Verdict` in what `pack` returned."""
-    return Verdict.from_dict(json.loads(gzip.decompress(data))["verdict"])
+def kept(data: bytes) -> Kept:
+    """The verdict and its origin in what `pack` returned."""
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        found = json.loads(file.readline())
+    return Kept(Verdict.from_dict(found["verdict"]), found["origin"])
 
 
 class Results:

@@ -54,6 +54,7 @@ class Found:
         assignment: the course's.
         settings: the course's.
         key: the name of the result.
+        origin: all that determines the result.
         submission: what was read from them; None when there is nothing to mark.
         ungradable: why, else "".
         settled: grade_id → what a person gave the points for that stand in the gradebook: an answer, or points by machine.
@@ -63,6 +64,7 @@ class Found:
     assignment: Assignment
     settings: Settings
     key: str
+    origin: results.Origin
     submission: Submission | None = None
     ungradable: str = ""
     settled: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -166,8 +168,9 @@ class SubmissionExporter(NotebookExporter):
         files = submitted.files_beside(coursedir, assignment, path)
         raw = path.read_bytes()
         problem = handed_in.problem
-        key = results.unmarked(problem) if problem else results.key(raw, assignment, self._settings, files)
-        found = Found(pathlib.Path(coursedir.root), assignment, self._settings, key)
+        origin = results.origin(raw, assignment, self._settings, files)
+        key = results.unmarked(problem) if problem else results.key(origin)
+        found = Found(pathlib.Path(coursedir.root), assignment, self._settings, key, origin)
         found.settled = self._settled.get(handed_in.student, {})
         try:
             if problem:
@@ -273,7 +276,7 @@ class GradeOutside(configuration.Traits, Execute):
             from autograder.grading.submission import grade  # torch takes a second, and what is kept needs none
 
             graded = outside_of_any_loop(grade, found.submission, assignment, found.settings)
-            packed = results.pack(graded)
+            packed = results.pack(graded, found.origin)
             store.put(found.key, packed)
         return results.unpack(packed)
 
