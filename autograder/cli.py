@@ -233,7 +233,7 @@ def grade(
 
     configuration.settings(configuration.of_course(course))  # what is wrong is told before anything starts
     from autograder.course.executors import Cluster, Executor, Processes
-    from autograder.printing import Tally
+    from autograder.printing import Tally, show_moves
 
     tally = Tally()
 
@@ -256,7 +256,7 @@ def grade(
             of = in_course(place, named)
             if of.name != likely.name and not scheduler:
                 executor = stack.enter_context(Processes(of, workers))
-            for result in grade_class(place, of, executor, tell, again):
+            for result in grade_class(place, of, executor, tell, again, functools.partial(show_moves, to=err)):
                 tally.add(result)
                 if as_json:
                     print(json.dumps(result.to_json(), ensure_ascii=False), flush=True)
@@ -303,6 +303,56 @@ def feedback(
     known = f", {written.unchanged} were up to date" if written.unchanged else ""
     pages = "1 page" if len(written.pages) == 1 else f"{len(written.pages) or 'No'} pages"
     out.print(f"{pages} written{known}, in {time.monotonic() - started:.0f} s: {written.folder}", soft_wrap=True)
+
+
+@app.command()
+def regrade(
+    assignment: Name = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Record it; manual marks, comments and penalties stay.")] = False,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why, for the record that --apply keeps.", show_default=False)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Submissions at a time; one per core by default.", show_default=False)
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object and line for each student whose points or sentences change.")
+    ] = False,
+    course: Course = HERE,
+    option: Option = None,
+) -> None:
+    """Who moves, and why, after checks, points, policies or versions changed: marks anew, compares, and records nothing.
+
+    Exit code 0: nobody moves; 3: somebody does; 2: the grader itself failed. With --apply it is recorded, and 1 means that it
+    could not be for somebody.
+    """
+    if apply and not (reason or "").strip():
+        raise typer.BadParameter("--apply needs a reason, for the record: --reason TEXT")
+    if reason is not None and not apply:
+        raise typer.BadParameter("--reason is for the record that --apply keeps")
+    from autograder.course import folder
+    from autograder.course import regrade as course_regrade
+    from autograder.course.executors import Processes
+    from autograder.printing import show_regrade, show_regraded
+
+    place = folder.Course(course)
+    of = in_course(place, one_name(assignment, option))
+    with bar("marking anew") as progress, Processes(of, workers) as executor:
+        found = course_regrade.look(place, of, executor, lambda done, total, _: progress(done, total, "marking anew"))
+    if as_json:
+        for move in (*found.moves, *found.words):
+            print(json.dumps(move.to_json(), ensure_ascii=False))
+    else:
+        show_regrade(found, apply)
+    if not apply:
+        raise typer.Exit(3 if found.moves else 0)
+    with bar("recording") as progress:
+        record, unrecorded = course_regrade.apply(place, of, found, reason or "", progress)
+    if not as_json:
+        show_regraded(len(found.old), record, unrecorded)
+    if unrecorded:
+        raise typer.Exit(1)
+    raise typer.Exit(3 if found.moves else 0)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import collections
 import contextlib
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # what marks is imported only by the commands that mark
     from autograder.assignment import Assignment
     from autograder.course.batch import Marked
     from autograder.course.demo import Demo
+    from autograder.course.moves import Change, Move
+    from autograder.course.regrade import Regrade
     from autograder.course.selftest import OfSlip, Outcome
     from autograder.doctor import Finding
     from autograder.sandbox.outside.conformance import Result
@@ -99,6 +101,63 @@ class Tally:
             + (f"; {len(self.ungradable)} could not be marked." if self.ungradable else ".")
         )
         out.print(f"{escape(waiting)} Mark them in formgrader." if waiting else "Nothing waits for a person.", soft_wrap=True)
+
+
+def show_moves(moves: "Sequence[Move]", to: Console = out) -> None:
+    """Prints who moves, grouped by cause and by what changes; each sentence once."""
+    by_cause: dict[tuple[str, ...], dict[tuple[Change, ...], list[Move]]] = {}
+    for move in moves:
+        by_cause.setdefault(move.causes, {}).setdefault(move.changes, []).append(move)
+    for causes, groups in sorted(by_cause.items(), key=lambda item: -sum(map(len, item[1].values()))):
+        count = sum(map(len, groups.values()))
+        to.print(f"[bold]{students(count)} because of: {escape('; '.join(causes))}[/]", soft_wrap=True)
+        for changes, group in sorted(groups.items(), key=lambda item: -len(item[1])):
+            names = ", ".join(f"{move.student} {moved(move)}" for move in group)
+            to.print(f"  {escape(names)}", soft_wrap=True)
+            for change in changes:
+                to.print(f"    {escape(change.id)} ({escape(change.title)}): {of(change.before)} → {of(change.after)}")
+                for word, sentence in (("before", change.said), ("now", change.says)):
+                    if sentence and change.said != change.says:
+                        to.print(f"      {word}: {escape(sentence)}", soft_wrap=True)
+    if moves and any(move.by_hand for move in moves):
+        to.print("* A person has set points of theirs: these stay, and wait in formgrader to be looked at again.")
+
+
+def students(count: int) -> str:
+    return "1 student moves" if count == 1 else f"{count} students move"
+
+
+def of(points: float | None) -> str:
+    return "—" if points is None else f"{points:g}"
+
+
+def moved(move: "Move") -> str:
+    return f"{of(move.before)} → {of(move.after)} of {move.of:g}{'*' if move.by_hand else ''}"
+
+
+def show_regrade(found: "Regrade", applied: bool) -> None:
+    """Prints what marking a class anew would change."""
+    show_moves(found.moves)
+    moving = students(len(found.moves)) if found.moves else "Nobody moves"
+    words = f"; {len(found.words)} keep their points, and their pages say something else" if found.words else ""
+    out.print(f"{moving}, of {found.students} who are recorded{words}.", soft_wrap=True)
+    if found.new:
+        out.print(f"Not recorded yet, and left to `autograder grade`: {escape(', '.join(found.new))}.", soft_wrap=True)
+    if found.gone:
+        names = escape(", ".join(found.gone))
+        out.print(f"Their submission is not there any more, so their marks stay: {names}.", soft_wrap=True)
+    if found.old and not applied:
+        out.print("Nothing was recorded. `autograder regrade --apply --reason TEXT` records it.", soft_wrap=True)
+
+
+def show_regraded(count: int, record: pathlib.Path | None, unrecorded: Mapping[str, str]) -> None:
+    """Prints what became of `regrade --apply`."""
+    for student, why in sorted(unrecorded.items()):
+        out.print(f"[red]{escape(student)} could not be recorded:[/] {escape(why)}", soft_wrap=True)
+    if record is None:
+        out.print("All are recorded as they would be marked today; there was nothing to do.")
+    else:
+        out.print(f"{count - len(unrecorded)} recorded. What moved and why is kept in {escape(str(record))}", soft_wrap=True)
 
 
 def show_verdict(path: pathlib.Path, verdict: Verdict) -> None:

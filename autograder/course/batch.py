@@ -4,29 +4,32 @@
                                                         └─► nbgrader autograde, one student after the other ─► gradebook
 
 Results are kept as soon as they are there. Recording is nbgrader's own command, which finds them: gradebook and feedback are
-those of a run without us.
+those of a run without us. Whose recorded points change is told before the first of them is written.
 """
 
 import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
+import functools
 import pathlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import nbformat
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.utils import parse_utc
 
 from autograder.assignment import Assignment
 from autograder.course.executors import Executor, Marking
 from autograder.course.folder import Course, grader_failures, on_path, quiet
+from autograder.course.moves import Move, compare
+from autograder.course.recorded import Recorded, Row, gradebook
 from autograder.errors import CourseError, GradebookLocked, GraderError, Killed, NotRecorded
 from autograder.grading import results
+from autograder.grading.results import Kept, Origin
 from autograder.grading.verdict import Graded, Status, Verdict
 from autograder.nbgrader import recognition, submitted
 from autograder.nbgrader.autograde import lateness
@@ -71,36 +74,89 @@ def grade_class(
     executor: Executor,
     progress: Callable[[int, int, str], None],
     again: bool = False,
+    tell: Callable[[Sequence[Move]], None] = lambda moves: None,
 ) -> Iterator[Marked]:
     """Marks every submission of the class and records it. Yields `Marked`, as they are recorded.
 
-    What cannot be marked or recorded of one student is part of what is yielded, and stops nobody else.
+    What cannot be marked or recorded of one student is part of what is yielded, and stops nobody else. Those whose recorded
+    points change are recorded last, after all of them were told.
 
     Args:
         assignment: as the course has it.
         executor: where they are marked.
         progress: `progress(done, total, what)`.
         again: whether what was marked before is marked anew.
+        tell: is given them, if there are any.
 
     Raises:
         GraderError: the grader cannot do its work. What was recorded before stays; nobody else gets a mark.
     """
     with grader_failures():
-        registered = in_gradebook(course, assignment)
-        class_ = submitted.look(course.coursedir, assignment)
-        if not class_:
-            place = submitted.where(course.coursedir, assignment)
-            raise CourseError(f"There is nothing to mark: nobody has handed in {assignment.assignment_id}. {place}")
+        registered, class_ = in_gradebook(course, assignment), handed_in_for(course, assignment)
+        before = Before(course, assignment, registered, again)
         progress(0, len(class_), "")
-        for done, (handed_in, key, packed, known) in enumerate(marked(course, assignment, executor, class_, again), start=1):
-            unrecorded = ""
-            if handed_in.is_students and not (known and is_recorded(course, assignment, handed_in, key, registered)):
-                try:
-                    record(course, assignment, handed_in)
-                except NotRecorded as error:
-                    unrecorded = str(error)
+        done = 0
+        moving: list[tuple[Marked, Move]] = []
+        for handed_in, key, packed, known in marked(course, assignment, executor, before.noted(class_), again):
+            kept, recorded = results.kept(packed), before.take(handed_in)
+            found = Marked(handed_in, kept.verdict, known and not handed_in.problem)
+            if handed_in.is_students and not (known and is_recorded(handed_in, key, registered, recorded)):
+                if recorded and (move := before.compare(handed_in, recorded, kept)) and move.cells:
+                    moving.append((found, move))
+                    continue
+                found = recorded_now(course, assignment, found)
+            done += 1
             progress(done, len(class_), handed_in.student)
-            yield Marked(handed_in, results.verdict_in(packed), known and not handed_in.problem, unrecorded)
+            yield found
+        if moving:
+            tell([move for _, move in moving])
+        for more, (found, _) in enumerate(moving, start=1):
+            found = recorded_now(course, assignment, found)
+            progress(done + more, len(class_), found.student)
+            yield found
+
+
+def handed_in_for(course: Course, assignment: Assignment) -> list[HandedIn]:
+    """What the class handed in; CourseError where that is nothing."""
+    class_ = submitted.look(course.coursedir, assignment)
+    if not class_:
+        place = submitted.where(course.coursedir, assignment)
+        raise CourseError(f"There is nothing to mark: nobody has handed in {assignment.assignment_id}. {place}")
+    return class_
+
+
+class Before:
+    """What is recorded for those who are being marked, read before a new verdict may take the place of the old one.
+
+    Args:
+        registered: the students who have a submission in the gradebook.
+        again: whether what is marked anew is kept under the same name.
+    """
+
+    def __init__(self, course: Course, assignment: Assignment, registered: Container[str], again: bool = False) -> None:
+        self._course, self._assignment, self._registered, self._again = course, assignment, registered, again
+        self._under_way: dict[str, Recorded] = {}
+
+    def noted(self, class_: Iterable[HandedIn]) -> Iterator[HandedIn]:
+        """The same, each looked up as it is taken."""
+        for handed_in in class_:
+            if handed_in.is_students and handed_in.student in self._registered:
+                self._under_way[handed_in.student] = recorded = Recorded.of(self._course, self._assignment, handed_in.student)
+                if self._again:
+                    recorded.kept  # noqa: B018  (read now)
+            yield handed_in
+
+    def take(self, handed_in: HandedIn) -> Recorded | None:
+        """What is recorded for a student; None where nothing is."""
+        return self._under_way.pop(handed_in.student, None) if handed_in.is_students else None
+
+    def compare(self, handed_in: HandedIn, recorded: Recorded, now: Kept) -> Move | None:
+        """As `moves.compare`."""
+        return compare(handed_in.student, recorded, self._rows[handed_in.student], now, self._assignment)
+
+    @functools.cached_property
+    def _rows(self) -> Mapping[str, Row]:
+        return gradebook(self._course, self._assignment)
 
 
 def marked(
@@ -108,36 +164,37 @@ def marked(
 ) -> Iterator[tuple[HandedIn, str, bytes, bool]]:
     """Yields (what was handed in, name of the result, packed result, whether it was known), as they are kept."""
     settings, store, students = course.settings, course.results, iter(class_)
-    waiting: dict[Marking, tuple[HandedIn, str]] = {}
+    waiting: dict[Marking, tuple[HandedIn, Origin]] = {}
     while True:
         while len(waiting) < executor.slots and (handed_in := next(students, None)):
             if handed_in.problem:
                 verdict = Verdict(Status.UNGRADABLE, message=handed_in.problem)
-                yield handed_in, results.unmarked(handed_in.problem), results.pack(Graded(verdict, None)), True
+                yield handed_in, results.unmarked(handed_in.problem), results.pack(Graded(verdict, None), {}), True
                 continue
             raw, files = handed_in.read(), submitted.files_beside(course.coursedir, assignment, handed_in.path)
-            key = results.key(raw, assignment, settings, files)
+            origin = results.origin(raw, assignment, settings, files)
+            key = results.key(origin)
             if not again and (packed := store.get(key)) is not None:
                 yield handed_in, key, packed, True
             else:
-                waiting[executor.submit(raw, files, assignment, settings)] = handed_in, key
+                waiting[executor.submit(raw, files, assignment, settings)] = handed_in, origin
         if not waiting:
             return
         finished, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
         for future in finished:
-            handed_in, key = waiting.pop(future)
-            packed = result_of(future, assignment)
+            handed_in, origin = waiting.pop(future)
+            packed, key = result_of(future, assignment, origin), results.key(origin)
             store.put(key, packed)
             yield handed_in, key, packed, False
 
 
-def result_of(future: Marking, assignment: Assignment) -> bytes:
+def result_of(future: Marking, assignment: Assignment, origin: Origin) -> bytes:
     """The packed result that a future holds."""
     try:
         fingerprint, packed = future.result()
     except Killed as error:
         message = f"{error} It waits for a person; `autograder grade --again` tries it once more."
-        return results.pack(Graded(Verdict(Status.UNGRADABLE, message=message), None))
+        return results.pack(Graded(Verdict(Status.UNGRADABLE, message=message), None), origin)
     if fingerprint != results.fingerprint(assignment.name, assignment.edited):
         raise GraderError(
             "What marks is another version of this package or of a library than what records: install the same versions on the "
@@ -169,25 +226,27 @@ def in_gradebook(course: Course, assignment: Assignment) -> dict[str, tuple[date
 
 
 def is_recorded(
-    course: Course,
-    assignment: Assignment,
     handed_in: HandedIn,
     key: str,
     registered: Mapping[str, tuple[datetime.datetime | None, str]],
+    recorded: Recorded | None,
 ) -> bool:
     """Whether gradebook and marked notebook show that result, for the time when it was handed in and for today's deadline."""
-    if handed_in.student not in registered:
+    if recorded is None:
         return False
     timestamp, late = registered[handed_in.student]
     if handed_in.timestamp is not None and parse_utc(handed_in.timestamp) != timestamp:
         return False
+    return recorded.key == key and recorded.about.get("late") == late
+
+
+def recorded_now(course: Course, assignment: Assignment, found: Marked) -> Marked:
+    """Records what was found, and says where that did not work."""
     try:
-        path = course.autograded(assignment, handed_in.student)
-        nb = nbformat.read(path, as_version=nbformat.NO_CONVERT)
-    except (OSError, ValueError):
-        return False
-    about = nb.metadata.get("autograder", {})
-    return bool(about.get("result") == key and about.get("late") == late)
+        record(course, assignment, found.handed_in)
+    except NotRecorded as error:
+        return dataclasses.replace(found, unrecorded=str(error))
+    return found
 
 
 PAUSES = (1, 2, 3)  # seconds between attempts to write into a gradebook that another program holds

@@ -1,0 +1,208 @@
+"""What a new marking would change: who moves, from what to what, by which criterion, and what is the reason.
+
+Two verdicts on one student's work are compared, the recorded one and the new one, and so is what determined each.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from autograder.assignment import Assignment
+from autograder.course.recorded import Recorded, Row
+from autograder.grading.results import Kept, Origin
+from autograder.grading.verdict import Status, Verdict
+
+NOT_KEPT = "the earlier verdict is not kept any more, so its reasons are not known; points are compared with the gradebook's"
+NOTHING = "nothing that determines a mark: the same was marked a second time"
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What changed for one criterion, or for one test cell where the earlier verdict is not kept.
+
+    Attributes:
+        id: "cell.criterion", or a test cell's grade_id.
+        title: for people.
+        before, after: points; None where there are none, as where it could not be marked.
+        of: what it is worth now.
+        said, says: the sentence for the student, before and now; "" where it is met, or not known.
+        worth: whether it was judged as before, so that only what it is worth can have changed.
+    """
+
+    id: str
+    title: str
+    before: float | None
+    after: float | None
+    of: float
+    said: str = ""
+    says: str = ""
+    worth: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Cause:
+    """Something that determines marks and is not what it was.
+
+    Attributes:
+        words: for people.
+        worth: id of the criterion whose points it sets, else "".
+    """
+
+    words: str
+    worth: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Move:
+    """What changes for one student.
+
+    Attributes:
+        student: nbgrader's id.
+        before, after: points by machine; None: could not be marked.
+        of: what they could be now.
+        causes: what determines marks and is not what it was, in words.
+        changes: criterion by criterion.
+        cells: whether the points of a test cell change, which are what the gradebook has.
+        by_hand: whether a person has set the points of a test cell; they stay, and wait to be looked at.
+    """
+
+    student: str
+    before: float | None
+    after: float | None
+    of: float
+    causes: tuple[str, ...]
+    changes: tuple[Change, ...]
+    cells: bool
+    by_hand: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        found = dataclasses.asdict(self)
+        found["moves"] = found.pop("cells")
+        return found
+
+
+def compare(student: str, before: Recorded, row: Row, now: Kept, assignment: Assignment) -> Move | None:
+    """What changes for a student; None where points and sentences stay.
+
+    Args:
+        before: what is recorded for them.
+        row: what the gradebook has for them.
+        now: of the new marking.
+    """
+    by_hand = any(cell in row.marks and row.marks[cell].manual is not None for cell in assignment.test_cells)
+    of, after = now.verdict.max_score, points(now.verdict)
+    if before.kept is None:
+        marks = {cell: row.marks[cell].auto for cell in assignment.test_cells if cell in row.marks}
+        changes = tuple(by_cell(marks, now.verdict))
+        known = [points for points in marks.values() if points is not None]
+        was = sum(known) if known else None
+        return Move(student, was, after, of, (NOT_KEPT,), changes, True, by_hand) if changes else None
+    old = before.kept
+    changes = tuple(by_criterion(old.verdict, now.verdict))
+    if not changes:
+        return None
+    reasons = tuple(attributed(changes, list(causes(old.origin, now.origin, assignment)))) or (NOTHING,)
+    cells = (old.verdict.status, rounded(old.verdict)) != (now.verdict.status, rounded(now.verdict))
+    return Move(student, points(old.verdict), after, of, reasons, changes, cells, by_hand)
+
+
+def points(verdict: Verdict) -> float | None:
+    return verdict.score if verdict.status == Status.GRADED else None
+
+
+def rounded(verdict: Verdict) -> dict[str, float]:
+    """Points of the test cells, as the gradebook gets them."""
+    return {cell: round(got, 9) for cell, (got, _) in verdict.cells.items()}
+
+
+def by_criterion(old: Verdict, new: Verdict) -> Iterator[Change]:
+    before, after = ({check.id: check for check in verdict.checks} for verdict in (old, new))
+    for id in dict.fromkeys((*after, *before)):
+        was, now = before.get(id), after.get(id)
+        about = now or was
+        assert about is not None
+        change = Change(
+            id,
+            about.criterion.title,
+            was.points if was else None,
+            now.points if now else None,
+            now.max_points if now else 0.0,
+            was.message if was else old.message,
+            now.message if now else new.message,
+            bool(was and now and (was.outcome, was.message) == (now.outcome, now.message)),
+        )
+        if not same(change.before, change.after) or change.said != change.says:
+            yield change
+    if not before and not after and old.message != new.message:
+        yield Change("", "could not be marked", None, None, 0.0, old.message, new.message)
+
+
+def by_cell(before: Mapping[str, float | None], new: Verdict) -> Iterator[Change]:
+    """Where nothing but the gradebook's points are known."""
+    for cell, was in before.items():
+        now, of = new.cells.get(cell, (None, 0.0))
+        if not same(was, now):
+            yield Change(cell, cell, was, now, of)
+
+
+def same(one: float | None, other: float | None) -> bool:
+    return one == other or (one is not None and other is not None and math.isclose(one, other, abs_tol=1e-9))
+
+
+def attributed(changes: Sequence[Change], found: Sequence[Cause]) -> Iterator[str]:
+    """Those causes that can be a reason for the changes, in words: a criterion that was judged as before changed its worth."""
+    possible: set[Cause] = set()
+    for change in changes:
+        fits = {cause for cause in found if cause.worth == (change.id if change.worth else "")}
+        possible |= fits or set(found)
+    return (cause.words for cause in found if cause in possible)
+
+
+def causes(old: Origin, new: Origin, assignment: Assignment) -> Iterator[Cause]:
+    """What determines a mark and is not what it was."""
+    if not new:
+        yield Cause("what was handed in cannot be read any more")
+        return
+    for part, words in (
+        ("submission", "another file was handed in"),
+        ("files", "other files beside the notebook"),
+        ("checks", f"the hidden checks of {assignment.name}"),
+        ("package", "the autograder itself"),
+        ("master", "the master notebook"),
+    ):
+        if old[part] != new[part]:
+            yield Cause(words)
+    yield from settings(old["settings"], new["settings"], assignment)
+    versions = [{"Python": part["python"], **part["libraries"]} for part in (old, new)]
+    for name, was, now in different(*versions):
+        yield Cause(f"{name} {was} → {now}")
+
+
+def settings(old: Mapping[str, Any], new: Mapping[str, Any], assignment: Assignment) -> Iterator[Cause]:
+    """What of `c.GradeOutside` is not what it was."""
+    defaults = {policy.name: policy.default for policy in assignment.policies}
+    for name, was, now in different(*({**defaults, **part["policies"]} for part in (old, new))):
+        yield Cause(f"the policy {name}, {said(was)} → {said(now)}")
+    for name, was, now in different(old["points"], new["points"]):
+        yield Cause(f"the points of {name}, {said(was)} → {said(now)}", name)
+    for name, was, now in different(old["limits"], new["limits"]):
+        yield Cause(f"the limit {name}, {said(was)} → {said(now)}")
+    for name, was, now in different(old, new):
+        if name not in ("policies", "points", "limits"):
+            yield Cause(f"the setting {name}, {said(was)} → {said(now)}")
+
+
+def different(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    names = dict.fromkeys((*old, *new))
+    return [(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]
+
+
+def said(value: object) -> str:
+    """A setting's value, for people."""
+    words: dict[object, str] = {True: "accepted", False: "not accepted", None: "not set"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
