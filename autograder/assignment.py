@@ -56,6 +56,7 @@ class Assignment:
             `slips.py` and `truth.py`, at will, with `slips` and `broken`: wrong answers for `selftest --slips`, and the
             criteria that each breaks
             `giveaways.py`, at will, with `giveaways`: what code does that is a student's task
+            `remarks.py`, at will, with `REMARKS`: misconception → what to say in class about it
         path: of the master notebook, with solutions and hidden regions.
         functions: operation → the function in the student's words.
         defines: what the notebook has to define: functions and classes.
@@ -123,6 +124,14 @@ class Assignment:
         if importlib.util.find_spec(f"{self.package}.giveaways") is None:
             return ()
         found: Sequence[str] = self._part("giveaways").giveaways(source)
+        return found
+
+    @property
+    def remarks(self) -> Mapping[str, str]:
+        """Name of a misconception → what to say in class about it, in a few sentences; there need be none."""
+        if importlib.util.find_spec(f"{self.package}.remarks") is None:
+            return {}
+        found: Mapping[str, str] = self._part("remarks").REMARKS
         return found
 
     def _part_at_will(self, name: str, purpose: str) -> ModuleType:

@@ -45,7 +45,7 @@ CHANGES_NO_MARK = (
     "sandbox/inside/probe.py",
     "sandbox/outside/conformance.py",
 )
-CHANGES_NO_MARK_OF_AN_ASSIGNMENT = ("giveaways.py", "samples.py", "slips.py", "truth.py", "variants.py")
+CHANGES_NO_MARK_OF_AN_ASSIGNMENT = ("giveaways.py", "remarks.py", "samples.py", "slips.py", "truth.py", "variants.py")
 
 
 def marking_files(assignment: Assignment) -> list[pathlib.Path]:

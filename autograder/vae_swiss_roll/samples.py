@@ -1,11 +1,14 @@
-"""A sample class for `autograder demo`: a dozen students such as every course has."""
+"""A sample class for `autograder demo`: thirty students such as every course has."""
 
 import copy
+from collections.abc import Sequence
 
 from nbformat import NotebookNode, writes
 from nbformat.v4 import new_code_cell, new_output
 
+from autograder.assignment import load
 from autograder.course.fill import cell, fill
+from autograder.grading.notebook import grade_id_of
 
 RIGHT = {
     "vae_model": """\
@@ -38,6 +41,33 @@ WRITTEN = {
 }
 
 
+# How others answer: something is missing, nearly everything is, or it is wrong. What is not here was left empty.
+FAIR = {
+    "reflection_trick": (
+        "Sampling is not differentiable, so the gradient of the reconstruction cannot get to mu and logvar. With the trick the "
+        "noise comes from outside and the gradient flows."
+    ),
+    "reflection_dynamics": (
+        "At step 0 there is one dot in the middle. At 500 one sees the spiral with the colours in order, at 1000 it is the "
+        "same but a bit smoother. The reconstruction pulls the points apart."
+    ),
+    "reflection_beta": (
+        "0.001: recon 0.0007, KL 2.8. 0.01: recon 0.004, KL 1.7. 0.1: recon 0.045, KL 0.7. The reconstruction gets worse with "
+        "beta because the clouds overlap. The new points look best at 0.01."
+    ),
+}
+THIN = {
+    "reflection_trick": "Because otherwise backpropagation does not work.",
+    "reflection_dynamics": "The points spread out during training.",
+    "reflection_beta": "Beta decides how important the KL is.",
+}
+WRONG = {
+    "reflection_trick": "Without the trick `torch.normal` raises an error and training stops, so nothing is learned.",
+    "reflection_dynamics": "The latent space is a circle at the start and collapses to a point after 1000 steps.",
+    "reflection_beta": "A larger beta is always better, since the model is then more regularised and generalises.",
+}
+
+
 def sampler(body: str) -> str:
     """`reparameterize` with that body."""
     return "def reparameterize(self, mu, logvar):\n" + "".join(f"    {line}\n" for line in body.split("\n"))
@@ -48,6 +78,104 @@ def loss(kl: str) -> str:
     return RIGHT["vae_loss"].replace("-0.5 * torch.mean(1 + logvar - mu.pow(2) - logvar.exp())", kl)
 
 
+def sample(body: str, **written: str) -> dict[str, str]:
+    """Answers with that body of `reparameterize`."""
+    return {"vae_model": sampler(body), **written}
+
+
+def kl(expression: str, **written: str) -> dict[str, str]:
+    """Answers with that expression for the KL."""
+    return {"vae_loss": loss(expression), **written}
+
+
+DISTRIBUTIONS = {
+    **sample("return torch.distributions.Normal(mu, torch.exp(logvar / 2)).rsample()"),
+    **kl(
+        "torch.distributions.kl_divergence(torch.distributions.Normal(mu, torch.exp(logvar / 2)),\n"
+        "        torch.distributions.Normal(torch.zeros_like(mu), torch.ones_like(mu))).mean()"
+    ),
+}
+# Student → (what they did, answers in place of the right ones).
+ANSWERED: dict[str, tuple[str, dict[str, str]]] = {
+    "ada": ("everything right, questions answered", WRITTEN),
+    "ben": (
+        "right, with torch.distributions",
+        {**DISTRIBUTIONS, "reflection_trick": WRITTEN["reflection_trick"]},
+    ),
+    "chloe": ("variance used as the standard deviation", sample("return mu + logvar.exp() * torch.randn_like(mu)")),
+    "dan": ("torch.normal instead of the trick", sample("return torch.normal(mu, torch.exp(0.5 * logvar))")),
+    "eva": ("factor ½ missing in the KL", kl("-torch.mean(1 + logvar - mu.pow(2) - logvar.exp())")),
+    "finn": (
+        "uniform noise; KL summed over the batch",
+        {
+            **sample("return mu + torch.exp(0.5 * logvar) * torch.rand_like(mu)"),
+            **kl("-0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())"),
+        },
+    ),
+    "hugo": ("noise made on the CPU", sample("return mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape)")),
+    "iris": (
+        "a loss that never returns",
+        {"vae_loss": RIGHT["vae_loss"].replace("    recon =", "    while True:\n        pass\n    recon =")},
+    ),
+    "mia": ("right, thin answers", THIN),
+    "nils": (
+        "variance for the standard deviation, in two lines",
+        sample("std = torch.exp(logvar)\neps = torch.randn_like(std)\nreturn mu + eps * std", **FAIR),
+    ),
+    "olga": (
+        "the same, with other names",
+        sample("sigma = torch.exp(logvar)\nnoise = torch.randn_like(sigma)\nreturn mu + noise * sigma", **THIN),
+    ),
+    "pavel": ("right, fair answers", {**kl("0.5 * (mu**2 + logvar.exp() - logvar - 1).sum(dim=1).mean()"), **FAIR}),
+    "quinn": (
+        "the gradient cut by detach",
+        sample("std = torch.exp(0.5 * logvar)\nz = mu + std * torch.randn_like(std)\nreturn z.detach()", **WRONG),
+    ),
+    "rosa": ("sign of the KL turned", kl("0.5 * torch.mean(1 + logvar - mu.pow(2) - logvar.exp())", **FAIR)),
+    "sven": (
+        "KL summed over the batch",
+        kl("-0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())", reflection_trick=FAIR["reflection_trick"]),
+    ),
+    "tara": (
+        "right, good answers",
+        {**sample("noise = torch.empty_like(mu).normal_()\nreturn mu + noise * logvar.exp().sqrt()"), **WRITTEN},
+    ),
+    "umut": (
+        "factor ½ missing, another way of writing it",
+        kl("(mu**2 + logvar.exp() - logvar - 1).mean()", reflection_beta=THIN["reflection_beta"]),
+    ),
+    "vera": ("noise made once for all points", sample("return mu + torch.exp(0.5 * logvar) * torch.randn(1).to(mu)", **THIN)),
+    "wim": ("logvar itself as the standard deviation", sample("return mu + logvar * torch.randn_like(mu)", **WRONG)),
+    "xenia": ("right, one answer", {"reflection_beta": FAIR["reflection_beta"]}),
+    "yann": ("σ where the KL has σ²", kl("0.5 * torch.mean(mu**2 + torch.exp(0.5 * logvar) - logvar - 1)", **FAIR)),
+    "zoe": ("right, good answers", WRITTEN),
+    "aylin": ("right, fair answers", FAIR),
+    "boris": (
+        "variance for σ, and the KL summed over the batch",
+        {
+            **sample("std = torch.exp(logvar)\neps = torch.randn_like(std)\nreturn mu + eps * std"),
+            **kl("-0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())"),
+        },
+    ),
+    "clara": (
+        "torch.normal, good answers all the same",
+        sample("std = logvar.mul(0.5).exp()\nreturn torch.normal(mu, std)", **FAIR),
+    ),
+    "david": ("a typing error in the loss", kl("-0.5 * torch.mean(1 + logvar - mu.pow(2) - logvr.exp())", **THIN)),
+}
+# Who ran the notebook to its end, and which experiments they did: their files hold the figures that right answers give.
+EXPERIMENTS = {
+    "ada": ("dynamics", "beta"),
+    "aylin": ("dynamics", "beta"),
+    "ben": (),
+    "hugo": (),
+    "pavel": ("dynamics", "beta"),
+    "tara": ("dynamics", "beta"),
+    "xenia": ("beta",),
+    "zoe": ("dynamics", "beta"),
+}
+
+
 def students(release: NotebookNode) -> dict[str, tuple[str, bytes]]:
     """name → (what they did, the submitted file's bytes), made from the release (a notebook)."""
 
@@ -55,55 +183,34 @@ def students(release: NotebookNode) -> dict[str, tuple[str, bytes]]:
         text: str = writes(nb)
         return text.encode()
 
-    def answers(vae_model: str = RIGHT["vae_model"], vae_loss: str = RIGHT["vae_loss"], **more: str) -> bytes:
-        return submit(fill(release, {"vae_model": vae_model, "vae_loss": vae_loss, **more}))
-
     right = fill(release, {**RIGHT, **WRITTEN})
     return {
-        "ada": ("everything right, questions answered", submit(right)),
-        "ben": (
-            "right, with torch.distributions",
-            answers(
-                sampler("return torch.distributions.Normal(mu, torch.exp(logvar / 2)).rsample()"),
-                loss(
-                    "torch.distributions.kl_divergence(torch.distributions.Normal(mu, torch.exp(logvar / 2)),\n"
-                    "        torch.distributions.Normal(torch.zeros_like(mu), torch.ones_like(mu))).mean()"
-                ),
-                reflection_trick=WRITTEN["reflection_trick"],
-            ),
-        ),
-        "chloe": (
-            "variance used as the standard deviation",
-            answers(sampler("return mu + logvar.exp() * torch.randn_like(mu)")),
-        ),
-        "dan": (
-            "torch.normal instead of the trick",
-            answers(sampler("return torch.normal(mu, torch.exp(0.5 * logvar))")),
-        ),
-        "eva": (
-            "factor ½ missing in the KL",
-            answers(vae_loss=loss("-torch.mean(1 + logvar - mu.pow(2) - logvar.exp())")),
-        ),
-        "finn": (
-            "uniform noise; KL summed over the batch",
-            answers(
-                sampler("return mu + torch.exp(0.5 * logvar) * torch.rand_like(mu)"),
-                loss("-0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())"),
-            ),
-        ),
+        **{
+            student: (story, submit(run(fill(release, {**RIGHT, **answers}), EXPERIMENTS.get(student))))
+            for student, (story, answers) in ANSWERED.items()
+        },
         "gina": ("handed in untouched", submit(release)),
-        "hugo": (
-            "noise made on the CPU",
-            answers(sampler("return mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape)")),
-        ),
-        "iris": (
-            "a loss that never returns",
-            answers(vae_loss=RIGHT["vae_loss"].replace("    recon =", "    while True:\n        pass\n    recon =")),
-        ),
         "jack": ("the upload broke off", submit(right)[:20_000]),
         "kim": ("right, but the test cells were copied and deleted", submit(damaged(right))),
         "liam": ("nothing solved, tries to take the points", submit(dishonest(release))),
     }
+
+
+def run(nb: NotebookNode, experiments: Sequence[str] | None) -> NotebookNode:
+    """A copy with the code of these experiments, and the outputs of a run to the end: the master's, which is right too."""
+    nb = copy.deepcopy(nb)
+    if experiments is None:
+        return nb
+    master, done = load(__package__.rpartition(".")[2]).master, {f"experiment_{name}" for name in experiments}
+    shown = {cell.id: cell for cell in master.cells if cell.cell_type == "code"}
+    for one in nb.cells:
+        grade_id, right = grade_id_of(one), shown.get(one.id)
+        if right is None or (grade_id and grade_id not in done):
+            continue
+        one.outputs = copy.deepcopy(right.outputs)
+        if grade_id:
+            one.source = "\n".join(line for line in right.source.split("\n") if " SOLUTION" not in line)
+    return nb
 
 
 def damaged(nb: NotebookNode) -> NotebookNode:
