@@ -17,6 +17,7 @@ from traitlets.config import Config
 from autograder import assignment as assignments
 from autograder.assignment import Assignment
 from autograder.errors import GraderError, UnknownAssignment
+from autograder.nbgrader import FORMGRADER
 from autograder.printing import bar, err, out
 
 if TYPE_CHECKING:
@@ -306,6 +307,37 @@ def feedback(
 
 
 @app.command()
+def report(
+    assignment: Name = None,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Numbers in random order for names, and no links; to show it to others.")
+    ] = False,
+    similar: Annotated[
+        bool, typer.Option("--similar", help="Also groups of similar answers with the same mistakes: a hint, never a verdict.")
+    ] = False,
+    formgrader: Annotated[str, typer.Option(metavar="URL", help="Where formgrader is, for the links.")] = FORMGRADER,
+    output: Annotated[
+        pathlib.Path | None, typer.Option(help="Folder for it; reports/ASSIGNMENT by default.", show_default=False)
+    ] = None,
+    course: Course = HERE,
+    option: Option = None,
+) -> None:
+    """The class report: what went well, what was misunderstood and what to say about it, what still waits. A page and a CSV."""
+    if not formgrader.startswith(("http://", "https://")):
+        raise typer.BadParameter("--formgrader is an address that begins with http:// or https://")
+    named = one_name(assignment, option)
+    from autograder.course import analysis, folder
+    from autograder.course import report as course_report
+    from autograder.printing import show_report
+
+    place = folder.Course(course)
+    of = in_course(place, named)
+    class_ = analysis.gather(place, of, anonymous, formgrader)
+    folder_ = output or place.root / course_report.FOLDER / of.assignment_id
+    show_report(class_, *course_report.write(class_, folder_, similar))
+
+
+@app.command()
 def regrade(
     assignment: Name = None,
     apply: Annotated[bool, typer.Option("--apply", help="Record it; manual marks, comments and penalties stay.")] = False,
@@ -330,13 +362,14 @@ def regrade(
         raise typer.BadParameter("--apply needs a reason, for the record: --reason TEXT")
     if reason is not None and not apply:
         raise typer.BadParameter("--reason is for the record that --apply keeps")
+    named = one_name(assignment, option)
     from autograder.course import folder
     from autograder.course import regrade as course_regrade
     from autograder.course.executors import Processes
     from autograder.printing import show_regrade, show_regraded
 
     place = folder.Course(course)
-    of = in_course(place, one_name(assignment, option))
+    of = in_course(place, named)
     with bar("marking anew") as progress, Processes(of, workers) as executor:
         found = course_regrade.look(place, of, executor, lambda done, total, _: progress(done, total, "marking anew"))
     if as_json:

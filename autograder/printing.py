@@ -15,6 +15,7 @@ from autograder.grading.verdict import Status, Verdict
 
 if TYPE_CHECKING:  # what marks is imported only by the commands that mark
     from autograder.assignment import Assignment
+    from autograder.course.analysis import Class
     from autograder.course.batch import Marked
     from autograder.course.demo import Demo
     from autograder.course.moves import Change, Move
@@ -49,6 +50,7 @@ def show_demo(made: "Demo", assignment: "Assignment", output: pathlib.Path, seco
         ("gradebook", made.gradebook),
         ("grades", made.grades),
         ("feedback pages", made.feedback),
+        ("class report", made.report),
     ]:
         out.print(f"{what:>16}  {path}", soft_wrap=True)
     out.print(f"\nMarked {len(made.rows)} submissions in {seconds:.0f} s. “—” could not be marked and waits for a")
@@ -133,6 +135,18 @@ def of(points: float | None) -> str:
 
 def moved(move: "Move") -> str:
     return f"{of(move.before)} → {of(move.after)} of {move.of:g}{'*' if move.by_hand else ''}"
+
+
+def show_report(class_: "Class", page: pathlib.Path, data: pathlib.Path) -> None:
+    """Prints where the report is, and what it cannot know yet."""
+    waiting = [person for person in class_.people if any(mark.points is None for mark in person.marks.values())]
+    marks = sum(mark.points is None for person in waiting for mark in person.marks.values())
+    if waiting:
+        out.print(f"{marks} cells of {len(waiting)} students wait for a person; they are not counted as zero.")
+    if class_.unrecorded:
+        out.print(f"{class_.unrecorded} handed in and are not marked yet: `autograder grade`.")
+    for path in (page, data):
+        out.print(f"{path}", soft_wrap=True)
 
 
 def show_regrade(found: "Regrade", applied: bool) -> None:

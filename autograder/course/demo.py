@@ -9,12 +9,13 @@ import nbformat
 from nbgrader.api import Gradebook
 
 from autograder.assignment import Assignment
-from autograder.course import feedback
+from autograder.course import analysis, feedback, report
 from autograder.course.batch import grade_class
 from autograder.course.executors import Processes
 from autograder.course.folder import quiet
 from autograder.course.release import make, new_course
 from autograder.errors import CourseError
+from autograder.nbgrader import FORMGRADER
 
 
 @dataclasses.dataclass
@@ -45,10 +46,11 @@ class Demo:
     gradebook: pathlib.Path
     grades: pathlib.Path
     feedback: pathlib.Path
+    report: pathlib.Path
 
 
 def run(root: pathlib.Path, assignment: Assignment, progress: Callable[[int, int, str], None]) -> Demo:
-    """Makes a new course in `root`, marks the assignment's sample class, writes feedback and grades. → Demo
+    """Makes a new course in `root`, marks the assignment's sample class, writes feedback, grades and the class report. → Demo
 
     Args:
         progress: `progress(done, total, what)`, called before each piece of work and once at the end.
@@ -78,8 +80,10 @@ def run(root: pathlib.Path, assignment: Assignment, progress: Callable[[int, int
         rows = [
             row(gradebook, assignment, name, story, course.feedback(assignment, name)) for name, (story, _) in students.items()
         ]
+    class_ = analysis.gather(course, assignment, formgrader=FORMGRADER)
+    page, _ = report.write(class_, root / report.FOLDER / assignment.assignment_id, similar=True)
     progress(total, total, "done")
-    return Demo(root, release, rows, root / "gradebook.db", grades, root / "feedback")
+    return Demo(root, release, rows, root / "gradebook.db", grades, root / "feedback", page)
 
 
 def new_folder(root: pathlib.Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from traitlets.config import Config
 
 HERE = "autograder.nbgrader"
+FORMGRADER = "http://localhost:8888/formgrader"  # where `jupyter lab` shows it, unless something else is at that port
 
 Sections = dict[str, dict[str, Any]]
 RELEASE: Sections = {

@@ -128,8 +128,11 @@ ANSWERED: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "pavel": ("right, fair answers", {**kl("0.5 * (mu**2 + logvar.exp() - logvar - 1).sum(dim=1).mean()"), **FAIR}),
     "quinn": (
-        "the gradient cut by detach",
-        sample("std = torch.exp(0.5 * logvar)\nz = mu + std * torch.randn_like(std)\nreturn z.detach()", **WRONG),
+        "the gradient cut by detach, no ½ in the KL",
+        {
+            **sample("std = torch.exp(0.5 * logvar)\nz = mu + std * torch.randn_like(std)\nreturn z.detach()"),
+            **kl("-torch.mean(1 + logvar - mu.pow(2) - logvar.exp())", **WRONG),
+        },
     ),
     "rosa": ("sign of the KL turned", kl("0.5 * torch.mean(1 + logvar - mu.pow(2) - logvar.exp())", **FAIR)),
     "sven": (
@@ -145,7 +148,13 @@ ANSWERED: dict[str, tuple[str, dict[str, str]]] = {
         kl("(mu**2 + logvar.exp() - logvar - 1).mean()", reflection_beta=THIN["reflection_beta"]),
     ),
     "vera": ("noise made once for all points", sample("return mu + torch.exp(0.5 * logvar) * torch.randn(1).to(mu)", **THIN)),
-    "wim": ("logvar itself as the standard deviation", sample("return mu + logvar * torch.randn_like(mu)", **WRONG)),
+    "wim": (
+        "logvar as the standard deviation, in the KL too",
+        {
+            **sample("return mu + logvar * torch.randn_like(mu)"),
+            **kl("0.5 * torch.mean(mu**2 + logvar**2 - torch.log(logvar**2) - 1)", **WRONG),
+        },
+    ),
     "xenia": ("right, one answer", {"reflection_beta": FAIR["reflection_beta"]}),
     "yann": ("σ where the KL has σ²", kl("0.5 * torch.mean(mu**2 + torch.exp(0.5 * logvar) - logvar - 1)", **FAIR)),
     "zoe": ("right, good answers", WRITTEN),

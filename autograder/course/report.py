@@ -1,0 +1,142 @@
+"""The class report: one HTML page, which loads and runs nothing, and its data as CSV, from the tables of `analysis.py`."""
+
+import base64
+import csv
+import datetime
+import hashlib
+import importlib.resources
+import io
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import jinja2
+
+from autograder.assignment import Assignment
+from autograder.course import analysis, plots
+from autograder.course.analysis import Class, CriterionRow, Distribution, MistakeRow, Person, QuestionRow
+from autograder.grading.verdict import Outcome
+
+FOLDER = "reports"  # in the course's
+LONG = 6  # mistakes that are told at length; the others stand in a table
+DRAWN = 12  # mistakes in the plot
+
+
+def page(class_: Class, similar: bool = False) -> str:
+    """The report: one HTML page with all that it needs in it.
+
+    Args:
+        similar: whether it holds groups of similar answers.
+    """
+    style = importlib.resources.files("autograder.course").joinpath("report.css").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("autograder.course", "."),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"points": lambda value: f"{value:.3g}" if value % 1 else f"{value:g}", "percent": percent}
+    machine, rows = analysis.by_machine(class_), analysis.criteria(class_)
+    named, questions = analysis.mistakes(class_), analysis.written(class_)
+    return environment.get_template("report.html.j2").render(
+        class_=class_,
+        assignment=class_.assignment,
+        made=datetime.datetime.now().strftime("%-d %B %Y, %H:%M"),
+        style=style,
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        machine=machine,
+        whole=analysis.whole(class_),
+        criteria=rows,
+        few=analysis.FEW if len(class_.graded) < analysis.FEW else None,
+        cells={cell: analysis.heading_above(class_.assignment, cell) for cell in class_.assignment.test_cells},
+        mistakes=named,
+        long=LONG,
+        sentences=analysis.other_sentences(class_),
+        questions=questions,
+        run=analysis.run(class_),
+        groups=analysis.similar_answers(class_) if similar else None,
+        plots=pictures(machine, rows, named, questions),
+        waiting={person.name: sum(mark.points is None for mark in person.marks.values()) for person in class_.people},
+    )
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def pictures(
+    machine: Distribution, rows: Sequence[CriterionRow], named: Sequence[MistakeRow], questions: Sequence[QuestionRow]
+) -> dict[str, str]:
+    """name → an SVG picture as a data URL, for an `img`, where nothing in it can run."""
+    first = named[:DRAWN]
+    drawn = {
+        "machine": plots.histogram([words for words, _ in machine.steps], [count for _, count in machine.steps]),
+        "criteria": plots.stacked(
+            [row.title for row in rows],
+            {
+                "earned": [row.earned for row in rows],
+                "lost": [row.lost for row in rows],
+                "not run, or no answer": [row.not_run + row.unanswered for row in rows],
+            },
+        ),
+        "mistakes": plots.stacked([row.title for row in first], {"students": [len(row.people) for row in first]}),
+        "written": plots.stacked(
+            [row.title for row in questions],
+            {
+                "marked": [row.marked for row in questions],
+                "not yet marked": [row.waiting for row in questions],
+                "left empty": [row.empty for row in questions],
+            },
+        ),
+    }
+    return {name: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode() for name, svg in drawn.items()}
+
+
+STATES = {Outcome.PASSED: "earned", Outcome.FAILED: "lost", Outcome.NOT_RUN: "not run"}
+COLUMNS = ("student", "cell", "criterion", "title", "points", "of", "state", "misconception", "sentence")
+
+
+def table(class_: Class) -> str:
+    """The data of the report as CSV: a line for each student and criterion, and for each written answer.
+
+    `points` is empty where nobody has marked it yet.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for person in class_.people:
+        for line in lines(person, class_.assignment):
+            writer.writerow([harmless(person.name), *map(harmless, line)])
+    return text.getvalue()
+
+
+def lines(person: Person, assignment: Assignment) -> Iterator[Sequence[object]]:
+    for check in person.checks:
+        state = (
+            "no answer"
+            if check.unanswered
+            else {Outcome.PASSED: "earned", Outcome.FAILED: "lost"}.get(check.outcome, "not run")
+        )
+        about = check.points, check.max_points, state, check.misconception or "", check.message
+        yield check.cell, check.id, check.criterion.title, *about
+    judged = {check.cell for check in person.checks}
+    for cell in assignment.graded_cells:
+        if cell in person.marks and cell not in judged:
+            mark = person.marks[cell]
+            points = "" if mark.points is None else mark.points
+            state = "not yet marked" if mark.points is None else "marked"
+            yield cell, "", analysis.heading_above(assignment, cell), points, mark.of, state, "", ""
+
+
+def harmless(value: object) -> object:
+    """What a spreadsheet would take for a formula, as text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def write(class_: Class, folder: pathlib.Path, similar: bool = False) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes page and table into a folder. → their paths"""
+    folder.mkdir(parents=True, exist_ok=True)
+    html, data = folder / "report.html", folder / "report.csv"
+    html.write_text(page(class_, similar), encoding="utf-8")
+    data.write_text(table(class_), encoding="utf-8")
+    return html, data
