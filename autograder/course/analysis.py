@@ -11,6 +11,7 @@ import collections
 import dataclasses
 import difflib
 import functools
+import itertools
 import math
 import re
 import secrets
@@ -376,22 +377,34 @@ def at(person: Person, cell: str) -> list[CheckResult]:
 def typical(cell: str, people: Sequence[Person], right: Sequence[Person]) -> tuple[str, int, int]:
     """(the line that tells these answers best from right ones, how many have it, how many right ones have it).
 
-    Best: in most of these and in fewest of those; of several the one most like a line of a right answer, for that is where the
-    mistake is. A line that right answers have as often is none.
+    Best: in most of these and in fewest of those; of several, the one with the word that does so; of several, the one most like
+    a line of a right answer, for that is where a slip is. A line that right answers have as often is none.
     """
-    here, there = (collections.Counter(key for one in group for key in one.lines.get(cell, ())) for group in (people, right))
-
-    def excess(key: str) -> float:
-        return here[key] / len(people) - (there[key] / len(right) if right else 0.0)
-
-    best = max(map(excess, here), default=0.0)
-    candidates = [key for key in here if math.isclose(excess(key), best)] if best > 0 else []
+    here, there = ([set(one.lines.get(cell, ())) for one in group] for group in (people, right))
+    lines = excess(here, there)
+    best = max(lines.values(), default=0.0)
+    candidates = [line for line, value in lines.items() if math.isclose(value, best)] if best > 0 else []
     if not candidates:
         return "", 0, 0
-    others = [key for key, _ in there.most_common(20)]
-    key = max(candidates[:50], key=lambda key: max((likeness(key, other) for other in others), default=0.0))
-    shown = collections.Counter(one.lines[cell][key] for one in people if key in one.lines.get(cell, ()))
-    return shown.most_common(1)[0][0], here[key], there[key]
+    words = excess(*([set().union(*map(words_in, own)) for own in group] for group in (here, there)))
+    others = [line for line, _ in collections.Counter(itertools.chain(*there)).most_common(20)]
+
+    def rank(line: str) -> tuple[float, float]:
+        return max(words[word] for word in words_in(line)), max((likeness(line, other) for other in others), default=0.0)
+
+    line = max(candidates[:50], key=rank)
+    shown = collections.Counter(one.lines[cell][line] for one in people if line in one.lines.get(cell, ()))
+    return shown.most_common(1)[0][0], sum(line in own for own in here), sum(line in own for own in there)
+
+
+def excess(here: Sequence[set[str]], there: Sequence[set[str]]) -> dict[str, float]:
+    """What is in the sets of `here` → the share of them that have it, less the share of those of `there`."""
+    counts, others = (collections.Counter(itertools.chain(*group)) for group in (here, there))
+    return {thing: counts[thing] / len(here) - others[thing] / max(len(there), 1) for thing in counts}
+
+
+def words_in(line: str) -> set[str]:
+    return {*re.findall(r"\w+", line), ""}
 
 
 def likeness(one: str, other: str) -> float:

@@ -62,7 +62,7 @@ class Move:
         before, after: points by machine; None: could not be marked.
         of: what they could be now.
         causes: what determines marks and is not what it was, in words.
-        changes: criterion by criterion.
+        changes: criterion by criterion, in the test cells whose points change, or, where none does, in all.
         cells: whether the points of a test cell change, which are what the gradebook has.
         by_hand: whether a person has set the points of a test cell; they stay, and wait to be looked at.
     """
@@ -102,18 +102,20 @@ def compare(student: str, before: Recorded, row: Row, now: Kept, assignment: Ass
     changes = tuple(by_criterion(old.verdict, now.verdict))
     if not changes:
         return None
+    cells = moved_cells(old.verdict, now.verdict)
+    changes = tuple(change for change in changes if change.id.partition(".")[0] in cells) or changes
     reasons = tuple(attributed(changes, list(causes(old.origin, now.origin, assignment)))) or (NOTHING,)
-    cells = (old.verdict.status, rounded(old.verdict)) != (now.verdict.status, rounded(now.verdict))
-    return Move(student, points(old.verdict), after, of, reasons, changes, cells, by_hand)
+    return Move(student, points(old.verdict), after, of, reasons, changes, bool(cells), by_hand)
 
 
 def points(verdict: Verdict) -> float | None:
     return verdict.score if verdict.status == Status.GRADED else None
 
 
-def rounded(verdict: Verdict) -> dict[str, float]:
-    """Points of the test cells, as the gradebook gets them."""
-    return {cell: round(got, 9) for cell, (got, _) in verdict.cells.items()}
+def moved_cells(old: Verdict, new: Verdict) -> set[str]:
+    """The test cells whose points change, as the gradebook has them: none where it could not be marked."""
+    before, after = ({cell: got for cell, (got, _) in verdict.cells.items()} for verdict in (old, new))
+    return {cell for cell in {*before, *after} if not same(before.get(cell), after.get(cell))}
 
 
 def by_criterion(old: Verdict, new: Verdict) -> Iterator[Change]:

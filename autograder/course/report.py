@@ -17,7 +17,7 @@ from autograder.course.analysis import Class, CriterionRow, Distribution, Mistak
 from autograder.grading.verdict import Outcome
 
 FOLDER = "reports"  # in the course's
-LONG = 6  # mistakes that are told at length; the others stand in a table
+LONG = 6  # mistakes that are told at length, if several made them; the others stand in a table
 DRAWN = 12  # mistakes in the plot
 
 
@@ -50,7 +50,7 @@ def page(class_: Class, similar: bool = False) -> str:
         few=analysis.FEW if len(class_.graded) < analysis.FEW else None,
         cells={cell: analysis.heading_above(class_.assignment, cell) for cell in class_.assignment.test_cells},
         mistakes=named,
-        long=LONG,
+        long=max(3, sum(len(row.people) > 1 for row in named[:LONG])),
         sentences=analysis.other_sentences(class_),
         questions=questions,
         run=analysis.run(class_),
