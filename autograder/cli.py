@@ -42,6 +42,11 @@ Configured = Annotated[
         exists=True, file_okay=False, help="Folder whose nbgrader_config.py sets points, policies and limits, if it has one."
     ),
 ]
+Workers = Annotated[int | None, typer.Option(min=1, help="Submissions at a time; one per core by default.", show_default=False)]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Mark on a Dask cluster: the scheduler's address, tcp://…", show_default=False),
+]
 HERE = pathlib.Path()
 
 
@@ -76,6 +81,12 @@ def one_name(name: str | None, option: str | None) -> str | None:
     if name and option and name != option:
         raise typer.BadParameter(f"two assignments are named, {name} and {option}")
     return name or option
+
+
+def one_place(workers: int | None, scheduler: str | None) -> None:
+    """A usage error where both are named that say where submissions are marked."""
+    if workers and scheduler:
+        raise typer.BadParameter("--workers is for this machine; a cluster has the workers that were started for it")
 
 
 def in_course(place: "folder.Course", name: str | None) -> Assignment:
@@ -119,7 +130,7 @@ def demo(
     ),
     option: Option = None,
 ) -> None:
-    """The main job on a sample class: release, marking through nbgrader, feedback pages, grades."""
+    """The main job on a sample class: release, marking through nbgrader, feedback pages, grades, class report."""
     started, of = time.monotonic(), chosen(assignment, option)
     from autograder.course import demo as course_demo
     from autograder.printing import show_demo
@@ -201,13 +212,8 @@ def check(
 @app.command()
 def grade(
     assignment: Name = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Submissions at a time; one per core by default.", show_default=False)
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Mark on a Dask cluster: the scheduler's address, tcp://…", show_default=False),
-    ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     execute: Annotated[
         str | None,
         typer.Option(
@@ -226,8 +232,7 @@ def grade(
     Marks, gradebook and feedback are those of `nbgrader autograde`. Interrupted, it goes on where it stopped; what has not
     changed is not marked again. Exit code 0: everybody was graded; 1: some could not be; 2: the grader itself failed.
     """
-    if workers and scheduler:
-        raise typer.BadParameter("--workers is for this machine; a cluster has the workers that were started for it")
+    one_place(workers, scheduler)
     started, total = time.monotonic(), 0
     named = one_name(assignment, option)
     from autograder.nbgrader import configuration
@@ -344,9 +349,8 @@ def regrade(
     reason: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Why, for the record that --apply keeps.", show_default=False)
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Submissions at a time; one per core by default.", show_default=False)
-    ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object and line for each student whose points or sentences change.")
     ] = False,
@@ -362,29 +366,35 @@ def regrade(
         raise typer.BadParameter("--apply needs a reason, for the record: --reason TEXT")
     if reason is not None and not apply:
         raise typer.BadParameter("--reason is for the record that --apply keeps")
+    one_place(workers, scheduler)
     named = one_name(assignment, option)
     from autograder.course import folder
     from autograder.course import regrade as course_regrade
-    from autograder.course.executors import Processes
+    from autograder.course.executors import Cluster, Processes
     from autograder.printing import show_regrade, show_regraded
 
     place = folder.Course(course)
     of = in_course(place, named)
-    with bar("marking anew") as progress, Processes(of, workers) as executor:
-        found = course_regrade.look(place, of, executor, lambda done, total, _: progress(done, total, "marking anew"))
-    if as_json:
-        for move in (*found.moves, *found.words):
-            print(json.dumps(move.to_json(), ensure_ascii=False))
-    else:
-        show_regrade(found, apply)
-    if not apply:
-        raise typer.Exit(3 if found.moves else 0)
-    with bar("recording") as progress:
-        record, unrecorded = course_regrade.apply(place, of, found, reason or "", progress)
-    if not as_json:
-        show_regraded(len(found.old), record, unrecorded)
-    if unrecorded:
-        raise typer.Exit(1)
+    try:
+        with bar("marking anew") as progress, Cluster(scheduler) if scheduler else Processes(of, workers) as executor:
+            found = course_regrade.look(place, of, executor, lambda done, total, _: progress(done, total, "marking anew"))
+        if as_json:
+            for move in (*found.moves, *found.words):
+                print(json.dumps(move.to_json(), ensure_ascii=False))
+        else:
+            show_regrade(found, apply)
+        if apply:
+            with bar("recording") as progress:
+                record, unrecorded = course_regrade.apply(place, of, found, reason or "", progress)
+            if not as_json:
+                show_regraded(len(found.old), record, unrecorded)
+            if unrecorded:
+                raise typer.Exit(1)
+    except KeyboardInterrupt:
+        err.print(
+            "Interrupted: what was marked is kept, and what was recorded stays. The same command goes on with the others."
+        )
+        raise typer.Exit(130) from None
     raise typer.Exit(3 if found.moves else 0)
 
 

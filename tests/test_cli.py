@@ -189,7 +189,7 @@ def test_every_command_explains_itself():
 
 EXPECTED = {
     "ada": (5, 3), "ben": (5, 3), "chloe": (4, 3), "dan": (3.5, 3), "eva": (5, 2), "finn": (4, 2), "gina": (0, 0),
-    "hugo": (4, 3), "iris": (5, 0), "jack": (None, None), "kim": (5, 3), "liam": (0, 0),
+    "hugo": (4, 3), "iris": (5, 0), "jack": (None, None), "kim": (5, 3), "liam": (0, 0), "wim": (4, 0), "zoe": (5, 3),
 }  # fmt: skip
 
 
@@ -205,9 +205,9 @@ def test_the_demonstration_marks_its_class_and_every_file_it_names_is_there(tmp_
         for line in done.stdout.splitlines()
         if str(tmp_path) in line and "Mark the" not in line and "person" not in line
     ]
-    assert len(paths) == 4
+    assert len(paths) == 5
     assert all(pathlib.Path(path).exists() for path in paths)
-    assert len(list((tmp_path / "demo" / "feedback").rglob("*.html"))) == len(EXPECTED)
+    assert len(list((tmp_path / "demo" / "feedback").rglob("*.html"))) == 30
     assert not list(tmp_path.rglob("PWNED*"))
 
 

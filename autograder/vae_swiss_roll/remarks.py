@@ -62,34 +62,63 @@ _CUT = (
     "A clamp hides an explosion and stops the gradient beyond it. The formula needs no help in the range that networks produce."
 )
 _LOSS = "The loss is reconstruction + β · KL, once, and linear in β. β = 0 must leave the reconstruction error alone."
+_CENTRE = (
+    "z is mu plus noise: mu says where the cloud lies and nothing else, σ how wide it is and nothing else. Set the noise to "
+    "0 in thought: z must be mu. Set mu to 0: only the width is left."
+)
+_FORM = (
+    "The callers decide what a function returns: the decoder wants one tensor like mu, the training loop one number that "
+    "has a history. Print type, shape and dtype of what comes back before looking at its values."
+)
+_STATE = (
+    "A function of tensors should give what its arguments say, whatever was called before and in either mode. Only the "
+    "noise may differ from call to call."
+)
 
 _FAMILIES = {
     _VARIANCE: "variance_as_std root_taken_twice factor_two_upside_down std_for_variance variance_squared "
-    "logvar_as_log_std sigma_for_both logvar_doubled logvar_halved log_of_logvar_squared",
+    "logvar_as_log_std sigma_for_both logvar_doubled logvar_halved log_of_logvar_squared "
+    "logvar_as_variance logvar_exponentiated_twice scale_wrong_rate",
     _POSITIVE: "logvar_as_std root_of_abs_logvar abs_logvar_as_std abs_logvar_plus_small relu_logvar_as_std "
     "softplus_logvar_as_std softplus_of_half sigmoid_logvar_as_std logvar_squared_as_std "
-    "exponential_minus_one",
+    "exponential_minus_one scale_linear scale_root",
     _BASE: "wrong_base wrong_base_ten in_bits log_base_two",
-    _SIGN: "sign_flipped mu_with_wrong_sign variance_with_wrong_sign one_with_wrong_sign one_missing",
+    _SIGN: "sign_flipped mu_with_wrong_sign variance_with_wrong_sign one_with_wrong_sign one_missing "
+    "logvar_with_wrong_sign constant_with_wrong_sign constant_missing",
     _UPSIDE_DOWN: "inverse_std inverse_variance variance_upside_down",
-    _NO_SPREAD: "no_scale one_std_for_the_batch noise_not_unit noise_scale_varies",
+    _NO_SPREAD: "no_scale one_std_for_the_batch noise_not_unit noise_scale_varies scale_factor",
     _GRADIENT: "no_gradient part_of_the_gradient_missing backward_inside",
     _FRESH: "no_noise noise_not_fresh one_number_for_all noise_in_order noise_missing_in_places "
-    "numbers_used_twice noise_shared_over_batch noise_shared_over_dimensions noise_standardised",
-    _NORMAL: "uniform_noise sign_noise folded_noise noise_cut_off noise_with_heavy_tails noise_skewed noise_not_centred",
+    "numbers_used_twice noise_shared_over_batch noise_shared_over_dimensions noise_standardised "
+    "noise_uneven",
+    _NORMAL: "uniform_noise sign_noise folded_noise noise_cut_off noise_with_heavy_tails noise_skewed "
+    "noise_not_centred noise_rounded",
     _SEED: "reseeds_the_generator",
-    _DEVICE: "tensor_on_the_cpu fixed_device result_on_the_cpu",
+    _DEVICE: "tensor_on_the_cpu fixed_device result_on_the_cpu goes_where_the_gpu_is",
     _IN_PLACE: "changed_in_place",
     _HALF: "half_missing half_binds_to_the_one half_taken_twice half_on_the_one_alone half_on_the_means_alone "
     "half_on_the_squares_alone",
     _AVERAGE: "summed_over_batch summed_over_batch_mean_dimensions divided_by_batch_twice divided_by_data_elements "
     "averaged_before_the_formula first_point_only largest_instead_of_mean divided_by_784 "
-    "divided_by_dimensions_twice divided_by_one_less divided_by_128 square_of_the_mean median",
+    "divided_by_dimensions_twice divided_by_one_less divided_by_128 square_of_the_mean median "
+    "dimensions_left_out part_of_the_batch_left_out uneven_average not_an_average wrong_average "
+    "one_number_per_point one_number_per_dimension wrong_factor",
     _TERMS: "mu_missing variance_missing mu_not_squared mu_absolute mu_doubled weight_decay_on_mu entropy_only "
-    "cross_entropy_only",
+    "cross_entropy_only logvar_missing term_too_many logvar_to_another_power mu_to_another_power "
+    "variance_to_another_power logvar_with_wrong_factor mu_with_wrong_factor variance_with_wrong_factor "
+    "constant_with_wrong_factor one_with_wrong_factor",
     _OTHER: "kl_reversed moments_of_the_means arguments_exchanged squared wasserstein squared_penalties "
-    "root_of_the_divergence estimated_from_samples",
-    _CUT: "free_bits exponential_cut_off capped logvar_cut_off",
-    _LOSS: "kl_added_twice beta_ignored not_linear_in_beta reconstruction_changed kl_always_zero",
+    "root_of_the_divergence estimated_from_samples another_prior prior_not_centred prior_of_another_width "
+    "function_of_the_divergence",
+    _CUT: "free_bits exponential_cut_off capped logvar_cut_off scale_clamped scale_shifted",
+    _LOSS: "kl_added_twice beta_ignored not_linear_in_beta reconstruction_changed kl_always_zero beta_added "
+    "beta_as_a_share beta_on_both beta_on_the_reconstruction beta_squared beta_upside_down "
+    "reconstruction_missing",
+    _CENTRE: "mu_not_used mu_scaled mu_averaged mu_cut_off mu_squared mu_through_a_function mu_sets_the_spread "
+    "noise_multiplies_mu std_multiplies_mu scale_mixes_mu scale_mixes_variance",
+    _FORM: "returns_tuple returns_nothing returns_distribution returns_a_distribution returns_numpy no_tensor "
+    "plain_number one_element wrong_shape wrong_width wrong_type wrong_dtype not_finite scale_not_finite "
+    "raises",
+    _STATE: "state_between_calls noise_changes_with_calls eval_mode_differs mean_in_eval_mode random_loss",
 }
 REMARKS = {name: remark for remark, names in _FAMILIES.items() for name in names.split()}
