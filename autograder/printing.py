@@ -43,7 +43,9 @@ def show_demo(made: "Demo", assignment: "Assignment", output: pathlib.Path, seco
     table = Table("student", "what they handed in", *assignment.test_cells, "for a person", title="The sample class, as marked")
     for row in made.rows:
         cells = ["—" if score is None else f"{score:g} of {of:g}" for score, of in row.cells.values()]
-        table.add_row(row.student, row.story, *cells, f"{row.waiting} cells" if row.waiting else "")
+        table.add_row(
+            row.student, row.story, *cells, f"{row.waiting} cell{'s' if row.waiting > 1 else ''}" if row.waiting else ""
+        )
     out.print(table)
     for what, path in [
         ("student release", made.release),
@@ -106,35 +108,34 @@ class Tally:
 
 
 def show_moves(moves: "Sequence[Move]", to: Console = out) -> None:
-    """Prints who moves, grouped by cause and by what changes; each sentence once."""
-    by_cause: dict[tuple[str, ...], dict[tuple[Change, ...], list[Move]]] = {}
+    """Prints what changes, grouped by reason, each sentence once, and who moves from what to what."""
+    by_cause: dict[tuple[str, ...], dict[Change, list[str]]] = {}
+    by_points: dict[str, list[str]] = {}
     for move in moves:
-        by_cause.setdefault(move.causes, {}).setdefault(move.changes, []).append(move)
-    for causes, groups in sorted(by_cause.items(), key=lambda item: -sum(map(len, item[1].values()))):
-        count = sum(map(len, groups.values()))
-        to.print(f"[bold]{students(count)} because of: {escape('; '.join(causes))}[/]", soft_wrap=True)
-        for changes, group in sorted(groups.items(), key=lambda item: -len(item[1])):
-            names = ", ".join(f"{move.student} {moved(move)}" for move in group)
-            to.print(f"  {escape(names)}", soft_wrap=True)
-            for change in changes:
-                to.print(f"    {escape(change.id)} ({escape(change.title)}): {of(change.before)} → {of(change.after)}")
-                for word, sentence in (("before", change.said), ("now", change.says)):
-                    if sentence and change.said != change.says:
-                        to.print(f"      {word}: {escape(sentence)}", soft_wrap=True)
-    if moves and any(move.by_hand for move in moves):
-        to.print("* A person has set points of theirs: these stay, and wait in formgrader to be looked at again.")
-
-
-def students(count: int) -> str:
-    return "1 student moves" if count == 1 else f"{count} students move"
+        for change in move.changes:
+            by_cause.setdefault(change.causes, {}).setdefault(change, []).append(move.student)
+        name = f"{move.student}*" if move.by_hand else move.student
+        by_points.setdefault(f"{of(move.before)} → {of(move.after)} of {move.of:g}", []).append(name)
+    for causes, changes in by_cause.items():
+        to.print(f"[bold]Because of {escape('; or '.join(causes))}:[/]", soft_wrap=True)
+        for change, students in sorted(changes.items(), key=lambda item: -len(item[1])):
+            points = f"{of(change.before)} → {of(change.after)}"
+            to.print(f"  {escape(change.id)} ({escape(change.title)}), {points}: {escape(', '.join(students))}", soft_wrap=True)
+            for word, sentence in (("before", change.said), ("now", change.says)):
+                if sentence and change.said != change.says:
+                    to.print(f"    {word}: {escape(sentence)}", soft_wrap=True)
+    if moves:
+        to.print("[bold]Who moves:[/]")
+    for points, students in sorted(by_points.items()):
+        to.print(f"  {points}: {escape(', '.join(students))}", soft_wrap=True)
+    if any(move.by_hand for move in moves):
+        to.print(
+            "  * A person has set points of theirs: these stay, and wait in formgrader to be looked at again.", soft_wrap=True
+        )
 
 
 def of(points: float | None) -> str:
     return "—" if points is None else f"{points:g}"
-
-
-def moved(move: "Move") -> str:
-    return f"{of(move.before)} → {of(move.after)} of {move.of:g}{'*' if move.by_hand else ''}"
 
 
 def show_report(class_: "Class", page: pathlib.Path, data: pathlib.Path) -> None:
@@ -152,7 +153,7 @@ def show_report(class_: "Class", page: pathlib.Path, data: pathlib.Path) -> None
 def show_regrade(found: "Regrade", applied: bool) -> None:
     """Prints what marking a class anew would change."""
     show_moves(found.moves)
-    moving = students(len(found.moves)) if found.moves else "Nobody moves"
+    moving = {0: "Nobody moves", 1: "1 student moves"}.get(len(found.moves), f"{len(found.moves)} students move")
     words = f"; {len(found.words)} keep their points, and their pages say something else" if found.words else ""
     out.print(f"{moving}, of {found.students} who are recorded{words}.", soft_wrap=True)
     if found.new:

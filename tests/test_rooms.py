@@ -115,7 +115,8 @@ def general():
 
 def test_nothing_general_speaks_of_what_our_assignment_teaches():
     words = re.compile(r"\bmu\b|logvar|\bKL\b|\bkl_|reparam|swiss|\bVAE\b|posterior|\bencoder\b|\bdecoder\b", re.IGNORECASE)
-    named = {m.name for table in (misconceptions.SCALE, misconceptions.KL) for m in table}
+    # A name of one word (median) may mean something else elsewhere.
+    named = {m.name for table in (misconceptions.SCALE, misconceptions.KL) for m in table if "_" in m.name}
     found = [
         (path.relative_to(PACKAGE).as_posix(), line.strip())
         for path in general()

@@ -13,7 +13,7 @@ from autograder.course.recorded import Recorded, Row
 from autograder.grading.results import Kept, Origin
 from autograder.grading.verdict import Status, Verdict
 
-NOT_KEPT = "the earlier verdict is not kept any more, so its reasons are not known; points are compared with the gradebook's"
+NOT_KEPT = "something unknown (the earlier verdict is not kept any more; compared with the gradebook's points)"
 NOTHING = "nothing that determines a mark: the same was marked a second time"
 
 
@@ -27,7 +27,7 @@ class Change:
         before, after: points; None where there are none, as where it could not be marked.
         of: what it is worth now.
         said, says: the sentence for the student, before and now; "" where it is met, or not known.
-        worth: whether it was judged as before, so that only what it is worth can have changed.
+        causes: what determines marks, is not what it was, and can be the reason, in words.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Change:
     of: float
     said: str = ""
     says: str = ""
-    worth: bool = False
+    causes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,6 @@ class Move:
         student: nbgrader's id.
         before, after: points by machine; None: could not be marked.
         of: what they could be now.
-        causes: what determines marks and is not what it was, in words.
         changes: criterion by criterion, in the test cells whose points change, or, where none does, in all.
         cells: whether the points of a test cell change, which are what the gradebook has.
         by_hand: whether a person has set the points of a test cell; they stay, and wait to be looked at.
@@ -71,7 +70,6 @@ class Move:
     before: float | None
     after: float | None
     of: float
-    causes: tuple[str, ...]
     changes: tuple[Change, ...]
     cells: bool
     by_hand: bool = False
@@ -97,15 +95,14 @@ def compare(student: str, before: Recorded, row: Row, now: Kept, assignment: Ass
         changes = tuple(by_cell(marks, now.verdict))
         known = [points for points in marks.values() if points is not None]
         was = sum(known) if known else None
-        return Move(student, was, after, of, (NOT_KEPT,), changes, True, by_hand) if changes else None
-    old = before.kept
-    changes = tuple(by_criterion(old.verdict, now.verdict))
+        return Move(student, was, after, of, changes, True, by_hand) if changes else None
+    found = list(causes(before.kept.origin, now.origin, assignment))
+    changes = tuple(by_criterion(before.kept.verdict, now.verdict, found))
     if not changes:
         return None
-    cells = moved_cells(old.verdict, now.verdict)
+    cells = moved_cells(before.kept.verdict, now.verdict)
     changes = tuple(change for change in changes if change.id.partition(".")[0] in cells) or changes
-    reasons = tuple(attributed(changes, list(causes(old.origin, now.origin, assignment)))) or (NOTHING,)
-    return Move(student, points(old.verdict), after, of, reasons, changes, bool(cells), by_hand)
+    return Move(student, points(before.kept.verdict), after, of, changes, bool(cells), by_hand)
 
 
 def points(verdict: Verdict) -> float | None:
@@ -118,12 +115,14 @@ def moved_cells(old: Verdict, new: Verdict) -> set[str]:
     return {cell for cell in {*before, *after} if not same(before.get(cell), after.get(cell))}
 
 
-def by_criterion(old: Verdict, new: Verdict) -> Iterator[Change]:
+def by_criterion(old: Verdict, new: Verdict, found: Sequence[Cause]) -> Iterator[Change]:
     before, after = ({check.id: check for check in verdict.checks} for verdict in (old, new))
     for id in dict.fromkeys((*after, *before)):
         was, now = before.get(id), after.get(id)
         about = now or was
         assert about is not None
+        # Judged as before, it can only have changed its worth.
+        worth = bool(was and now and (was.outcome, was.message) == (now.outcome, now.message))
         change = Change(
             id,
             about.criterion.title,
@@ -132,12 +131,12 @@ def by_criterion(old: Verdict, new: Verdict) -> Iterator[Change]:
             now.max_points if now else 0.0,
             was.message if was else old.message,
             now.message if now else new.message,
-            bool(was and now and (was.outcome, was.message) == (now.outcome, now.message)),
+            reasons(id if worth else "", found),
         )
         if not same(change.before, change.after) or change.said != change.says:
             yield change
     if not before and not after and old.message != new.message:
-        yield Change("", "could not be marked", None, None, 0.0, old.message, new.message)
+        yield Change("", "could not be marked", None, None, 0.0, old.message, new.message, reasons("", found))
 
 
 def by_cell(before: Mapping[str, float | None], new: Verdict) -> Iterator[Change]:
@@ -145,20 +144,17 @@ def by_cell(before: Mapping[str, float | None], new: Verdict) -> Iterator[Change
     for cell, was in before.items():
         now, of = new.cells.get(cell, (None, 0.0))
         if not same(was, now):
-            yield Change(cell, cell, was, now, of)
+            yield Change(cell, cell, was, now, of, causes=(NOT_KEPT,))
 
 
 def same(one: float | None, other: float | None) -> bool:
     return one == other or (one is not None and other is not None and math.isclose(one, other, abs_tol=1e-9))
 
 
-def attributed(changes: Sequence[Change], found: Sequence[Cause]) -> Iterator[str]:
-    """Those causes that can be a reason for the changes, in words: a criterion that was judged as before changed its worth."""
-    possible: set[Cause] = set()
-    for change in changes:
-        fits = {cause for cause in found if cause.worth == (change.id if change.worth else "")}
-        possible |= fits or set(found)
-    return (cause.words for cause in found if cause in possible)
+def reasons(worth: str, found: Sequence[Cause]) -> tuple[str, ...]:
+    """Those that set what a criterion is worth, or, without one, those that set nothing's; all, where none fits."""
+    fits = [cause.words for cause in found if cause.worth == worth]
+    return tuple(fits or [cause.words for cause in found] or [NOTHING])
 
 
 def causes(old: Origin, new: Origin, assignment: Assignment) -> Iterator[Cause]:

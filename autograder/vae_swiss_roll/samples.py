@@ -186,23 +186,22 @@ EXPERIMENTS = {
 
 
 def students(release: NotebookNode) -> dict[str, tuple[str, bytes]]:
-    """name → (what they did, the submitted file's bytes), made from the release (a notebook)."""
+    """name → (what they did, the submitted file's bytes), made from the release (a notebook), in the order of names."""
 
     def submit(nb: NotebookNode) -> bytes:
         text: str = writes(nb)
         return text.encode()
 
     right = fill(release, {**RIGHT, **WRITTEN})
-    return {
-        **{
-            student: (story, submit(run(fill(release, {**RIGHT, **answers}), EXPERIMENTS.get(student))))
-            for student, (story, answers) in ANSWERED.items()
-        },
+    made = {
         "gina": ("handed in untouched", submit(release)),
         "jack": ("the upload broke off", submit(right)[:20_000]),
         "kim": ("right, but the test cells were copied and deleted", submit(damaged(right))),
         "liam": ("nothing solved, tries to take the points", submit(dishonest(release))),
     }
+    for student, (story, answers) in ANSWERED.items():
+        made[student] = story, submit(run(fill(release, {**RIGHT, **answers}), EXPERIMENTS.get(student)))
+    return dict(sorted(made.items()))
 
 
 def run(nb: NotebookNode, experiments: Sequence[str] | None) -> NotebookNode:
