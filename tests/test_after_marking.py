@@ -15,6 +15,7 @@ from nbgrader.api import Gradebook
 from playwright.sync_api import sync_playwright
 
 from autograder.course import analysis, moves, recorded, report, selftest, similar
+from autograder.course.batch import grade_class
 from autograder.course.fill import fill
 from autograder.course.folder import Course
 from autograder.criteria import Criterion
@@ -183,6 +184,25 @@ def test_marking_the_class_prints_the_same_list_before_it_records(course):
     assert {row["student"] for row in rows[-2:]} == {"finn", "sven"}  # recorded after they were told
     assert by_machine(course, "finn")["kl_divergence"] == 3
     assert "Because of" not in run("grade", cwd=course).stderr
+
+
+class Idle:
+    """An executor for a class of which everything is marked."""
+
+    slots = 1
+
+
+def test_the_list_comes_before_the_first_mark_moves(course, assignment):
+    set_(course, ACCEPTED)
+    run("regrade", cwd=course)  # and keeps what it marked
+    told = []
+
+    def tell(found):
+        told.append(([move.student for move in found], [by_machine(course, move.student)["kl_divergence"] for move in found]))
+
+    list(grade_class(Course(course), assignment, Idle(), lambda *_: None, tell=tell))
+    assert told == [(["finn", "sven"], [2, 2])]
+    assert by_machine(course, "sven")["kl_divergence"] == 3
 
 
 def rewritten(course, student, change):
