@@ -134,6 +134,11 @@ def show_moves(moves: "Sequence[Move]", to: Console = out) -> None:
         )
 
 
+def some(names: Sequence[str], most: int = 20) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def of(points: float | None) -> str:
     return "—" if points is None else f"{points:g}"
 
@@ -154,13 +159,14 @@ def show_regrade(found: "Regrade", applied: bool) -> None:
     """Prints what marking a class anew would change."""
     show_moves(found.moves)
     moving = {0: "Nobody moves", 1: "1 student moves"}.get(len(found.moves), f"{len(found.moves)} students move")
-    words = f"; {len(found.words)} keep their points, and their pages say something else" if found.words else ""
+    words = {0: "", 1: "; the page of 1 other changes, and the points stay"}.get(
+        len(found.words), f"; the pages of {len(found.words)} others change, and their points stay"
+    )
     out.print(f"{moving}, of {found.students} who are recorded{words}.", soft_wrap=True)
     if found.new:
-        out.print(f"Not recorded yet, and left to `autograder grade`: {escape(', '.join(found.new))}.", soft_wrap=True)
+        out.print(f"Not recorded yet, and left to `autograder grade`: {escape(some(found.new))}.", soft_wrap=True)
     if found.gone:
-        names = escape(", ".join(found.gone))
-        out.print(f"Their submission is not there any more, so their marks stay: {names}.", soft_wrap=True)
+        out.print(f"Their submission is not there any more, so their marks stay: {escape(some(found.gone))}.", soft_wrap=True)
     if found.old and not applied:
         out.print("Nothing was recorded. `autograder regrade --apply --reason TEXT` records it.", soft_wrap=True)
 

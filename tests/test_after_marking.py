@@ -147,7 +147,7 @@ def test_who_moves_is_told_by_cause_with_both_sentences_and_nothing_is_recorded(
     for line in ("7 → 8 of 8: finn, sven", "7 → 6.5 of 8: chloe*, nils, olga"):
         assert f"  {line}\n" in who
     assert "* A person has set points of theirs" in who
-    assert "6 students move, of 9 who are recorded; 1 keep their points, and their pages say something else." in who
+    assert "6 students move, of 9 who are recorded; the page of 1 other changes, and the points stay." in who
     assert everything(course) == before
 
 
