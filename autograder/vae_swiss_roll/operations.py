@@ -81,6 +81,8 @@ class StandIn(nn.Module):
             return of * 1
         if x.dim() == 1:
             return self.rows(x.unsqueeze(0), of)[0]
+        if x.shape == self.x.shape and torch.equal(x.detach(), self.x):  # as nearly always, and sooner
+            return of * 1
         gap, nearest = (x.detach().to(self.x).unsqueeze(1) - self.x).abs().amax(dim=2).min(dim=1)
         return of[nearest] + (gap > 0.01).to(of).unsqueeze(1)
 

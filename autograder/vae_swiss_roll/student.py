@@ -11,7 +11,7 @@ import torch
 from autograder.criteria import Asked
 from autograder.errors import NotEarned, SubmissionError
 from autograder.grading import pytorch
-from autograder.grading.pytorch import CASES, CHUNK, close, describe, how, numbers, stacked, values
+from autograder.grading.pytorch import CASES, CHUNK, close, describe, how, numbers, signs, stacked, values
 from autograder.sandbox.inside.messages import Call, Reply
 from autograder.vae_swiss_roll import assignment, probes
 from autograder.vae_swiss_roll.noise import constant
@@ -20,6 +20,7 @@ LATENTS = ("mu", "logvar")
 Case = Sequence[torch.Tensor]  # mu, logvar
 Shape = tuple[int, int]  # batch, latent
 OTHERS: list[Shape] = [(1, 2), (37, 2), (16, 3), (9, 5), (11, 1)]  # beside `probes.MAIN`
+Gradients = tuple[Mapping[str, torch.Tensor], torch.Tensor, Reply]  # inputs, weights, reply
 NOTHING = torch.empty(0)
 
 
@@ -37,6 +38,7 @@ class Student(pytorch.Student):
         super().__init__(*args, **kwargs)
         self.meets_scale: bool | None = None
         self._same_noise: dict[tuple[Shape, int, bool], SameNoise | SubmissionError] = {}
+        self._gradients: dict[tuple[Shape, torch.dtype, bool], Gradients] = {}
         self._loss_in_brackets = False
 
     @property
@@ -64,13 +66,35 @@ class Student(pytorch.Student):
         """The value of one call, float64, in the shape of mu; NotEarned where there is no such value."""
         return self.value(self.reparameterize(mu, logvar, seed, **how), mu.shape)
 
-    def draws(self, mu: torch.Tensor, logvar: torch.Tensor, seed: int, n: int, *, training: bool = True) -> torch.Tensor:
+    def draw(self, mu: torch.Tensor, logvar: torch.Tensor, seed: int, n: int, **how: Any) -> list[Reply]:
+        """n calls of one instance, 32 in each reply; n is a multiple of 32."""
+        return [
+            self.reparameterize(mu, logvar, seed + start, repeat=CHUNK, same_instance=start > 0, **how)
+            for start in range(0, n, CHUNK)
+        ]
+
+    def drawn(self, replies: Sequence[Reply], mu: torch.Tensor) -> torch.Tensor:
+        """The values of calls that were made with `draw`, float64, (n, *mu.shape)."""
+        return torch.cat([self.value(reply, (CHUNK, *mu.shape)) for reply in replies])
+
+    def draws(self, mu: torch.Tensor, logvar: torch.Tensor, seed: int, n: int, **how: Any) -> torch.Tensor:
         """The values of n calls of one instance, float64, (n, *mu.shape); n is a multiple of 32."""
-        parts = []
-        for start in range(0, n, CHUNK):
-            reply = self.reparameterize(mu, logvar, seed + start, repeat=CHUNK, training=training, same_instance=start > 0)
-            parts.append(self.value(reply, (CHUNK, *mu.shape)))
-        return torch.cat(parts)
+        return self.drawn(self.draw(mu, logvar, seed, n, **how), mu)
+
+    def gradients(self, shape: Shape, dtype: torch.dtype, second_call: bool = False) -> "Gradients":
+        """(inputs, weights, reply) of a call with gradients of sum(weights · z): the same one for both criteria.
+
+        Args:
+            second_call: whether it is made on the instance that was called last.
+        """
+        key = shape, dtype, second_call
+        if key not in self._gradients:
+            mu, logvar = probes.latents(seed=8, shape=shape, dtype=dtype)
+            weights = signs(seed=9, shape=shape, dtype=dtype)
+            how = {"gradients": True, "weights": weights, "same_instance": second_call}
+            reply = self.reparameterize(mu, logvar, seed=10, **how)
+            self._gradients[key] = {"mu": mu, "logvar": logvar}, weights, reply
+        return self._gradients[key]
 
     def same_noise(self, shape: Shape, seed: int = 4, second_call: bool = False) -> "SameNoise":
         """Calls at one width and batch size that differ in mu and logvar alone.
