@@ -1,7 +1,6 @@
 """After a class is marked: the class report, and marking anew with the reasons for every mark that moves."""
 
 import csv
-import gzip
 import html
 import io
 import json
@@ -14,13 +13,12 @@ import sqlalchemy
 from nbgrader.api import Gradebook
 from playwright.sync_api import sync_playwright
 
-from autograder.course import analysis, moves, recorded, report, selftest, similar
+from autograder.course import analysis, moves, report, selftest, similar
 from autograder.course.batch import grade_class
 from autograder.course.fill import fill
 from autograder.course.folder import Course
 from autograder.criteria import Criterion
 from autograder.grading import results
-from autograder.grading.results import Results
 from autograder.grading.verdict import CheckResult, Outcome, Status, Verdict
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, kl, sample
 from tests.conftest import ROOT
@@ -206,16 +204,11 @@ def test_the_list_comes_before_the_first_mark_moves(course, assignment):
 
 
 def rewritten(course, student, change):
-    """Changes the verdict that is kept for a student."""
-    place = Course(course)
-    store, key = (
-        place.results,
-        nbformat.read(course / "autograded" / student / NAME / f"{NAME}.ipynb", 4).metadata.autograder.result,
-    )
-    first, second = gzip.decompress(store.get(key)).splitlines()
-    found = json.loads(first)
-    change(found)
-    store.put(key, gzip.compress(json.dumps(found).encode() + b"\n" + second))
+    """Changes what is recorded for a student."""
+    path = course / "autograded" / student / NAME / f"{NAME}.ipynb"
+    nb = nbformat.read(path, 4)
+    change(nb.metadata.autograder)
+    nbformat.write(nb, path)
 
 
 def test_what_is_marked_again_is_compared_with_what_it_was(course):
@@ -233,17 +226,10 @@ def test_other_libraries_and_other_checks_are_reasons_by_name(course):
     def older(found):
         found["origin"]["libraries"]["torch"] = "1.0"
         found["origin"]["checks"] = "others"
+        found["result"] = results.key(found["origin"])
         found["verdict"]["checks"][0] |= {"outcome": "failed", "points": 0.0, "message": "An old sentence."}
 
     rewritten(course, "nils", older)
-    # As if it had been recorded under the name of that origin, and nothing had been marked since.
-    store, path = Course(course).results, course / "autograded" / "nils" / NAME / f"{NAME}.ipynb"
-    nb = nbformat.read(path, 4)
-    kept = store.path(nb.metadata.autograder.result)
-    nb.metadata.autograder.result = results.key(results.kept(kept.read_bytes()).origin)
-    store.put(nb.metadata.autograder.result, kept.read_bytes())
-    kept.unlink()
-    nbformat.write(nb, path)
     done = run("regrade", cwd=course)
     assert done.returncode == 3, done.stderr
     assert re.match(rf"Because of the hidden checks of {NAME}; or torch 1\.0 → \S+:\n", done.stdout)
@@ -252,7 +238,8 @@ def test_other_libraries_and_other_checks_are_reasons_by_name(course):
 
 def test_where_the_old_verdicts_are_gone_points_are_compared_with_the_gradebooks(course):
     set_(course, ACCEPTED)
-    shutil.rmtree(course / ".autograder" / "results")
+    for student in ("finn", "sven"):
+        rewritten(course, student, lambda found: found.pop("verdict"))
     done = run("regrade", "--json", cwd=course)
     assert done.returncode == 3, done.stderr
     finn, sven = (json.loads(line) for line in done.stdout.splitlines())
@@ -304,9 +291,12 @@ def test_each_part_that_determines_a_mark_is_a_cause_in_words(now, words, assign
     assert [cause.words for cause in moves.causes(ORIGIN, now, assignment)] == words
 
 
-def test_a_kept_verdict_has_the_name_of_all_that_determined_it(course, assignment):
-    for path in Results(course / ".autograder" / "results").folder.rglob("*.json.gz"):
-        assert path.name == f"{results.key(results.kept(path.read_bytes()).origin)}.json.gz"
+def test_a_kept_verdict_has_the_name_of_all_that_determined_it(marked):
+    place = Course(marked)
+    for path in (marked / "autograded").glob(f"*/{NAME}/{NAME}.ipynb"):
+        about = nbformat.read(path, 4).metadata.autograder
+        assert about.result == results.key(about.origin)
+        assert about.result in place.results
 
 
 # --- the report -------------------------------------------------------------------------------------------------------
@@ -407,12 +397,18 @@ def test_an_anonymous_report_names_nobody_and_leads_nowhere(marked, assignment):
 
 
 def test_a_report_costs_as_many_queries_for_a_large_class_as_for_a_small_one(marked, assignment):
-    course, asked = Course(marked), []
-    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
-    rows = recorded.gradebook(course, assignment)
-    assert len(rows) == 9
-    (query,) = [statement for statement in asked if "FROM grade" in statement or "JOIN grade" in statement]
-    assert query.count("JOIN") >= 4
+    asked = []
+
+    def note(*args):
+        asked.append(args[2])
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
+    try:
+        assert len(analysis.gather(Course(marked), assignment).people) == 9
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
+    reads = [statement for statement in asked if re.search(r"(FROM|JOIN) (grade|comment|submitted_notebook)\b", statement)]
+    assert 0 < len(reads) < 9
 
 
 def test_what_a_spreadsheet_would_run_is_text():

@@ -1,8 +1,7 @@
 """What a class did well, what it misunderstood, and what still waits: the tables of the class report.
 
-    gradebook, in one query ──┐
-    marked notebooks ─────────┼─► Class: a `Person` each ─► tables
-    kept verdicts ────────────┘
+    gradebook, all at once ───┐
+    marked notebooks ─────────┴─► Class: a `Person` each ─► tables
 
 What nobody has marked yet is counted as waiting, never as zero. Nothing is written.
 """
@@ -19,14 +18,18 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nbgrader.api import Assignment as AssignmentRow
+from nbgrader.api import Gradebook, Notebook, SubmittedAssignment, SubmittedNotebook
+
 from autograder.assignment import Assignment
 from autograder.course import recorded, similar
 from autograder.course.batch import in_gradebook
-from autograder.course.folder import Course, grader_failures
-from autograder.course.recorded import Mark, Recorded, Row
+from autograder.course.folder import Course, grader_failures, on_path, quiet
+from autograder.course.recorded import Recorded
 from autograder.errors import CourseError
 from autograder.grading.verdict import CheckResult, Outcome, Status, Verdict
-from autograder.nbgrader import submitted
+from autograder.nbgrader import headings, submitted
+from autograder.nbgrader.marks import Mark, Marks
 
 FEW = 50  # students, below which a correlation is mostly chance
 SHOWN = 12  # rows of a table of sentences
@@ -41,7 +44,7 @@ class Person:
         name: as the report shows it.
         link: to formgrader's page of the submission, or "".
         marks: grade_id → `Mark`.
-        verdict: None where it is not kept.
+        verdict: None where something else marked it.
         problem: why it could not be marked, else "".
         code: test cell → sources of the cells that answer it.
     """
@@ -93,7 +96,7 @@ class Class:
 
 
 def gather(course: Course, assignment: Assignment, anonymous: bool = False, formgrader: str = "") -> Class:
-    """Reads gradebook, marked notebooks and kept verdicts, each once.
+    """Reads gradebook and marked notebooks, each once.
 
     Args:
         assignment: as the course has it.
@@ -104,39 +107,51 @@ def gather(course: Course, assignment: Assignment, anonymous: bool = False, form
         CourseError: nobody is recorded.
     """
     with grader_failures():
-        registered = in_gradebook(course, assignment)
-        rows = recorded.gradebook(course, assignment)
-        if not rows:
+        registered, marks = in_gradebook(course, assignment), course.marks(assignment)
+        if not marks:
             raise CourseError(f"Nobody is recorded for {assignment.assignment_id} yet: `autograder grade` comes first.")
+        pages = formgraders_pages(course, assignment)
         try:
             class_ = submitted.look(course.coursedir, assignment)
         except CourseError:  # what was handed in was put away
             class_ = []
         unrecorded = len({one.student for one in class_ if one.is_students} - set(registered))
-    order = list(rows)
+    order = list(marks)
     if anonymous:
         secrets.SystemRandom().shuffle(order)
     width, people = len(str(len(order))), []
     for number, student in enumerate(order, start=1):
-        link = "" if anonymous or not formgrader else f"{formgrader.rstrip('/')}/submissions/{rows[student].submission}/"
+        link = "" if anonymous or not formgrader else f"{formgrader.rstrip('/')}/submissions/{pages[student]}/"
         name = f"student {number:0{width}}" if anonymous else student
-        people.append(person(course, assignment, student, rows[student], name, link))
+        people.append(person(course, assignment, student, marks[student], name, link))
     return Class(assignment, course.coursedir.course_id, people, unrecorded, anonymous)
 
 
-def person(course: Course, assignment: Assignment, student: str, row: Row, name: str, link: str) -> Person:
+def formgraders_pages(course: Course, assignment: Assignment) -> dict[str, str]:
+    """student → the id of the submitted notebook, by which formgrader calls its page."""
+    with quiet(), on_path(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
+        found = (
+            gradebook.db.query(SubmittedAssignment.student_id, SubmittedNotebook.id)
+            .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+            .join(Notebook, Notebook.id == SubmittedNotebook.notebook_id)
+            .join(AssignmentRow, AssignmentRow.id == SubmittedAssignment.assignment_id)
+            .filter(AssignmentRow.name == assignment.assignment_id, Notebook.name == assignment.notebook_id)
+        )
+        return {row.student_id: row.id for row in found}
+
+
+def person(course: Course, assignment: Assignment, student: str, own: Marks, name: str, link: str) -> Person:
     nb = recorded.read(course.autograded(assignment, student))
-    kept = Recorded(recorded.about(nb), course.results).kept
-    verdict = kept.verdict if kept else None
-    cells = {grade_id: cell for cell in nb.get("cells", ()) if (grade_id := grade_id_of(cell))}
-    code = {
-        test: [source_of(cells[answer]) for answer in answers if answer in cells]
-        for test, answers in answering(assignment).items()
-    }
+    verdict = Recorded.in_notebook(nb).verdict
+    sources = {grade_id_of(cell): source_of(cell) for cell in nb.get("cells", ())}
+    code = {}
+    for test in assignment.test_cells:
+        answer = headings.code_of(assignment, test)
+        code[test] = [sources[answer]] if answer in sources else []
+    # Points for what has changed since are none yet.
+    marks = {id: dataclasses.replace(mark, by_person=None) if mark.outdated else mark for id, mark in own.cells.items()}
     problem = verdict.message if verdict and verdict.status == Status.UNGRADABLE else ""
-    if not verdict:
-        problem = next(filter(None, (problem_in(cells[test]) for test in assignment.test_cells if test in cells)), "")
-    return Person(name, link, row.marks, verdict, problem, code)
+    return Person(name, link, marks, verdict, problem, code)
 
 
 def grade_id_of(cell: Mapping[str, Any]) -> str | None:
@@ -147,36 +162,6 @@ def grade_id_of(cell: Mapping[str, Any]) -> str | None:
 def source_of(cell: Mapping[str, Any]) -> str:
     source = cell["source"]
     return "".join(source) if isinstance(source, list) else source
-
-
-def problem_in(cell: Mapping[str, Any]) -> str:
-    """What `autograde.fail_closed` wrote into a test cell of what could not be marked; else ""."""
-    return next((output["evalue"] for output in cell.get("outputs", ()) if output.get("ename") == "Ungradable"), "")
-
-
-def answering(assignment: Assignment) -> dict[str, list[str]]:
-    """Test cell → the code cells with a task that stand before it, after the test cell before."""
-    found: dict[str, list[str]] = {}
-    waiting: list[str] = []
-    code = {grade_id_of(cell) for cell in assignment.master.cells if cell.cell_type == "code"}
-    for grade_id, data in assignment.graded_cells.items():
-        if grade_id in assignment.test_cells:
-            found[grade_id], waiting = waiting, []
-        elif data["solution"] and grade_id in code:
-            waiting.append(grade_id)
-    return found
-
-
-def heading_above(assignment: Assignment, grade_id: str) -> str:
-    """The last heading above a cell of the master notebook, without the points in it; the grade_id where there is none."""
-    heading = grade_id
-    for cell in assignment.master.cells:
-        if grade_id_of(cell) == grade_id:
-            break
-        if cell.cell_type == "markdown":
-            for line in re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE):
-                heading = line
-    return re.sub(r"\s*\([^)]*points?\)\s*$", "", heading)
 
 
 # --- marks ------------------------------------------------------------------------------------------------------------
@@ -453,16 +438,16 @@ class QuestionRow:
 
 
 def written(class_: Class) -> list[QuestionRow]:
-    found = []
+    found, titles = [], headings.names(class_.assignment)
     for grade_id, data in class_.assignment.graded_cells.items():
         marks = [person.marks[grade_id] for person in class_.people if grade_id in person.marks]
         if not marks or grade_id in class_.assignment.test_cells or not data["grade"]:
             continue
-        by_hand = [mark.points for mark in marks if mark.points is not None and mark.manual is not None]
+        by_hand = [mark.points for mark in marks if mark.points is not None and mark.by_person is not None]
         waiting = sum(mark.points is None for mark in marks)
         found.append(
             QuestionRow(
-                heading_above(class_.assignment, grade_id),
+                titles[grade_id],
                 max(mark.of for mark in marks),
                 len(by_hand),
                 waiting,
@@ -485,7 +470,7 @@ class Run:
         slow: those that took `SLOW` times as long and more, and as many seconds; the slowest first.
         ungradable: those that wait for a person.
         repaired: (note, whose), the most frequent first.
-        lost: how many verdicts are not kept any more, so that only their points are known.
+        lost: how many have no verdict of ours, so that only their points are known.
     """
 
     median: float

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import datetime
 import functools
+import json
 import pathlib
 import signal
 import threading
@@ -26,13 +27,14 @@ from autograder.assignment import Assignment
 from autograder.course.executors import Executor, Marking
 from autograder.course.folder import Course, grader_failures, on_path, quiet
 from autograder.course.moves import Move, compare
-from autograder.course.recorded import Recorded, Row, gradebook
+from autograder.course.recorded import Recorded
 from autograder.errors import CourseError, GradebookLocked, GraderError, Killed, NotRecorded
 from autograder.grading import results
-from autograder.grading.results import Kept, Origin
+from autograder.grading.results import Origin
 from autograder.grading.verdict import Graded, Status, Verdict
 from autograder.nbgrader import recognition, submitted
 from autograder.nbgrader.autograde import lateness
+from autograder.nbgrader.marks import Marks
 from autograder.nbgrader.submitted import HandedIn
 
 
@@ -93,15 +95,15 @@ def grade_class(
     """
     with grader_failures():
         registered, class_ = in_gradebook(course, assignment), handed_in_for(course, assignment)
-        before = Before(course, assignment, registered, again)
+        before = Before(course, assignment, registered)
         progress(0, len(class_), "")
         done = 0
         moving: list[tuple[Marked, Move]] = []
-        for handed_in, key, packed, known in marked(course, assignment, executor, before.noted(class_), again):
-            kept, recorded = results.kept(packed), before.take(handed_in)
-            found = Marked(handed_in, kept.verdict, known and not handed_in.problem)
-            if handed_in.is_students and not (known and is_recorded(handed_in, key, registered, recorded)):
-                if recorded and (move := before.compare(handed_in, recorded, kept)) and move.cells:
+        for one in marked(course, assignment, executor, class_, again):
+            handed_in, recorded = one.handed_in, before.recorded(one.handed_in)
+            found = Marked(handed_in, results.verdict_in(one.packed), one.known and not handed_in.problem)
+            if handed_in.is_students and not (one.known and is_recorded(handed_in, one.key, registered, recorded)):
+                if recorded and (move := before.compare(recorded, one)) and move.cells:
                     moving.append((found, move))
                     continue
                 found = recorded_now(course, assignment, found)
@@ -125,57 +127,70 @@ def handed_in_for(course: Course, assignment: Assignment) -> list[HandedIn]:
     return class_
 
 
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What marking made of one submission.
+
+    Attributes:
+        handed_in: the submission.
+        key: the name of the result.
+        origin: all that determines it; empty where nothing could be read.
+        packed: the result.
+        known: whether it was kept from before.
+    """
+
+    handed_in: HandedIn
+    key: str
+    origin: Origin
+    packed: bytes
+    known: bool
+
+
 class Before:
-    """What is recorded for those who are being marked, read before a new verdict may take the place of the old one.
+    """What is recorded for a class.
 
     Args:
         registered: the students who have a submission in the gradebook.
-        again: whether what is marked anew is kept under the same name.
     """
 
-    def __init__(self, course: Course, assignment: Assignment, registered: Container[str], again: bool = False) -> None:
-        self._course, self._assignment, self._registered, self._again = course, assignment, registered, again
-        self._under_way: dict[str, Recorded] = {}
+    def __init__(self, course: Course, assignment: Assignment, registered: Container[str]) -> None:
+        self._course, self._assignment, self._registered = course, assignment, registered
 
-    def noted(self, class_: Iterable[HandedIn]) -> Iterator[HandedIn]:
-        """The same, each looked up as it is taken."""
-        for handed_in in class_:
-            if handed_in.is_students and handed_in.student in self._registered:
-                self._under_way[handed_in.student] = recorded = Recorded.of(self._course, self._assignment, handed_in.student)
-                if self._again:
-                    recorded.kept  # noqa: B018  (read now)
-            yield handed_in
-
-    def take(self, handed_in: HandedIn) -> Recorded | None:
+    def recorded(self, handed_in: HandedIn) -> Recorded | None:
         """What is recorded for a student; None where nothing is."""
-        return self._under_way.pop(handed_in.student, None) if handed_in.is_students else None
+        if handed_in.is_students and handed_in.student in self._registered:
+            return Recorded.of(self._course, self._assignment, handed_in.student)
+        return None
 
-    def compare(self, handed_in: HandedIn, recorded: Recorded, now: Kept) -> Move | None:
+    def compare(self, recorded: Recorded, now: Result) -> Move | None:
         """As `moves.compare`."""
-        return compare(handed_in.student, recorded, self._rows[handed_in.student], now, self._assignment)
+        student, verdict = now.handed_in.student, results.verdict_in(now.packed)
+        origin = json.loads(json.dumps(now.origin, default=dict))  # as it comes out of a notebook
+        return compare(student, recorded, self._marks[student], verdict, origin, self._assignment)
 
     @functools.cached_property
-    def _rows(self) -> Mapping[str, Row]:
-        return gradebook(self._course, self._assignment)
+    def _marks(self) -> Mapping[str, Marks]:
+        return self._course.marks(self._assignment)
 
 
 def marked(
     course: Course, assignment: Assignment, executor: Executor, class_: Iterable[HandedIn], again: bool
-) -> Iterator[tuple[HandedIn, str, bytes, bool]]:
-    """Yields (what was handed in, name of the result, packed result, whether it was known), as they are kept."""
+) -> Iterator[Result]:
+    """Marks what is not kept from before, or, if `again`, everything. Yields each `Result`, as they are kept."""
     settings, store, students = course.settings, course.results, iter(class_)
     waiting: dict[Marking, tuple[HandedIn, Origin]] = {}
     while True:
         while len(waiting) < executor.slots and (handed_in := next(students, None)):
             if handed_in.problem:
-                verdict = Verdict(Status.UNGRADABLE, message=handed_in.problem)
-                yield handed_in, results.unmarked(handed_in.problem), results.pack(Graded(verdict, None), {}), True
+                packed = results.pack(Graded(Verdict(Status.UNGRADABLE, message=handed_in.problem), None))
+                yield Result(handed_in, results.unmarked(handed_in.problem), {}, packed, True)
                 continue
             raw, files = handed_in.read(), submitted.files_beside(course.coursedir, assignment, handed_in.path)
             origin = results.origin(raw, assignment, settings, files)
             key = results.key(origin)
-            if not again and (packed := store.get(key)) is not None:
-                yield handed_in, key, packed, True
+            kept = None if again else store.get(key)
+            if kept is not None:
+                yield Result(handed_in, key, origin, kept, True)
             else:
                 waiting[executor.submit(raw, files, assignment, settings)] = handed_in, origin
         if not waiting:
@@ -183,18 +198,18 @@ def marked(
         finished, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
         for future in finished:
             handed_in, origin = waiting.pop(future)
-            packed, key = result_of(future, assignment, origin), results.key(origin)
+            packed, key = result_of(future, assignment), results.key(origin)
             store.put(key, packed)
-            yield handed_in, key, packed, False
+            yield Result(handed_in, key, origin, packed, False)
 
 
-def result_of(future: Marking, assignment: Assignment, origin: Origin) -> bytes:
+def result_of(future: Marking, assignment: Assignment) -> bytes:
     """The packed result that a future holds."""
     try:
         fingerprint, packed = future.result()
     except Killed as error:
         message = f"{error} It waits for a person; `autograder grade --again` tries it once more."
-        return results.pack(Graded(Verdict(Status.UNGRADABLE, message=message), None), origin)
+        return results.pack(Graded(Verdict(Status.UNGRADABLE, message=message), None))
     if fingerprint != results.fingerprint(assignment.name, assignment.edited):
         raise GraderError(
             "What marks is another version of this package or of a library than what records: install the same versions on the "
@@ -237,7 +252,7 @@ def is_recorded(
     timestamp, late = registered[handed_in.student]
     if handed_in.timestamp is not None and parse_utc(handed_in.timestamp) != timestamp:
         return False
-    return recorded.key == key and recorded.about.get("late") == late
+    return recorded.key == key and recorded.late == late
 
 
 def recorded_now(course: Course, assignment: Assignment, found: Marked) -> Marked:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from autograder.assignment import Assignment
-from autograder.course.recorded import Recorded, Row
-from autograder.grading.results import Kept, Origin
+from autograder.course.recorded import Recorded
+from autograder.grading.results import Origin
 from autograder.grading.verdict import Status, Verdict
+from autograder.nbgrader.marks import Marks
 
-NOT_KEPT = "something unknown (the earlier verdict is not kept any more; compared with the gradebook's points)"
+NOT_KEPT = "something unknown (the earlier verdict is gone; compared with the gradebook's points)"
 NOTHING = "nothing that determines a mark: the same was marked a second time"
 
 
@@ -80,29 +81,33 @@ class Move:
         return found
 
 
-def compare(student: str, before: Recorded, row: Row, now: Kept, assignment: Assignment) -> Move | None:
+def compare(
+    student: str, before: Recorded, marks: Marks, verdict: Verdict, origin: Origin, assignment: Assignment
+) -> Move | None:
     """What changes for a student; None where points and sentences stay.
 
     Args:
         before: what is recorded for them.
-        row: what the gradebook has for them.
-        now: of the new marking.
+        marks: what the gradebook has for them.
+        verdict: the new one.
+        origin: what determines it; empty where nothing can be read.
     """
-    by_hand = any(cell in row.marks and row.marks[cell].manual is not None for cell in assignment.test_cells)
-    of, after = now.verdict.max_score, points(now.verdict)
-    if before.kept is None:
-        marks = {cell: row.marks[cell].auto for cell in assignment.test_cells if cell in row.marks}
-        changes = tuple(by_cell(marks, now.verdict))
-        known = [points for points in marks.values() if points is not None]
+    own = {cell: marks.cells[cell] for cell in assignment.test_cells if cell in marks.cells}
+    by_hand = any(mark.by_person is not None for mark in own.values())
+    of, after = verdict.max_score, points(verdict)
+    if before.verdict is None or not before.origin:
+        by_machine = {cell: mark.by_machine for cell, mark in own.items()}
+        changes = tuple(by_cell(by_machine, verdict))
+        known = [points for points in by_machine.values() if points is not None]
         was = sum(known) if known else None
         return Move(student, was, after, of, changes, True, by_hand) if changes else None
-    found = list(causes(before.kept.origin, now.origin, assignment))
-    changes = tuple(by_criterion(before.kept.verdict, now.verdict, found))
+    found = list(causes(before.origin, origin, assignment))
+    changes = tuple(by_criterion(before.verdict, verdict, found))
     if not changes:
         return None
-    cells = moved_cells(before.kept.verdict, now.verdict)
+    cells = moved_cells(before.verdict, verdict)
     changes = tuple(change for change in changes if change.id.partition(".")[0] in cells) or changes
-    return Move(student, points(before.kept.verdict), after, of, changes, bool(cells), by_hand)
+    return Move(student, points(before.verdict), after, of, changes, bool(cells), by_hand)
 
 
 def points(verdict: Verdict) -> float | None:

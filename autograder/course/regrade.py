@@ -69,15 +69,14 @@ def look(course: Course, assignment: Assignment, executor: Executor, progress: C
         moves: list[Move] = []
         words: list[Move] = []
         old: list[Marked] = []
-        found = marked(course, assignment, executor, before.noted(recorded_ones), again=False)
-        for done, (handed_in, key, packed, known) in enumerate(found, start=1):
-            recorded = before.take(handed_in)
-            if recorded is not None and recorded.key != key:
-                kept = results.kept(packed)
-                old.append(Marked(handed_in, kept.verdict, known))
-                if move := before.compare(handed_in, recorded, kept):
+        found = marked(course, assignment, executor, recorded_ones, again=False)
+        for done, one in enumerate(found, start=1):
+            recorded = before.recorded(one.handed_in)
+            if recorded is not None and recorded.key != one.key:
+                old.append(Marked(one.handed_in, results.verdict_in(one.packed), one.known))
+                if move := before.compare(recorded, one):
                     (moves if move.cells else words).append(move)
-            progress(done, len(recorded_ones), handed_in.student)
+            progress(done, len(recorded_ones), one.handed_in.student)
 
     def by_student(move: Move) -> str:
         return move.student

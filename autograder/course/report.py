@@ -15,6 +15,7 @@ from autograder.assignment import Assignment
 from autograder.course import analysis, plots
 from autograder.course.analysis import Class, CriterionRow, Distribution, MistakeRow, Person, QuestionRow
 from autograder.grading.verdict import Outcome
+from autograder.nbgrader import headings
 
 FOLDER = "reports"  # in the course's
 LONG = 6  # mistakes that are told at length, if several made them; the others stand in a table
@@ -38,6 +39,7 @@ def page(class_: Class, similar: bool = False) -> str:
     environment.filters |= {"points": lambda value: f"{value:.3g}" if value % 1 else f"{value:g}", "percent": percent}
     machine, rows = analysis.by_machine(class_), analysis.criteria(class_)
     named, questions = analysis.mistakes(class_), analysis.written(class_)
+    titles = headings.names(class_.assignment)
     return environment.get_template("report.html.j2").render(
         class_=class_,
         assignment=class_.assignment,
@@ -48,7 +50,7 @@ def page(class_: Class, similar: bool = False) -> str:
         whole=analysis.whole(class_),
         criteria=rows,
         few=analysis.FEW if len(class_.graded) < analysis.FEW else None,
-        cells={cell: analysis.heading_above(class_.assignment, cell) for cell in class_.assignment.test_cells},
+        cells={cell: titles[cell] for cell in class_.assignment.test_cells},
         mistakes=named,
         long=max(3, sum(len(row.people) > 1 for row in named[:LONG])),
         sentences=analysis.other_sentences(class_),
@@ -119,13 +121,14 @@ def lines(person: Person, assignment: Assignment) -> Iterator[Sequence[object]]:
         )
         about = check.points, check.max_points, state, check.misconception or "", check.message
         yield check.cell, check.id, check.criterion.title, *about
+    titles = headings.names(assignment)
     judged = {check.cell for check in person.checks}
     for cell in assignment.graded_cells:
         if cell in person.marks and cell not in judged:
             mark = person.marks[cell]
             points = "" if mark.points is None else mark.points
             state = "not yet marked" if mark.points is None else "marked"
-            yield cell, "", analysis.heading_above(assignment, cell), points, mark.of, state, "", ""
+            yield cell, "", titles[cell], points, mark.of, state, "", ""
 
 
 def harmless(value: object) -> object:

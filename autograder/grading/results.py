@@ -17,7 +17,7 @@ import pathlib
 import platform
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import nbformat
 
@@ -136,18 +136,10 @@ def unmarked(why: str) -> str:
     return hashlib.sha256(why.encode()).hexdigest()
 
 
-class Kept(NamedTuple):
-    """What is kept of a verdict beside the outputs of cells: the verdict, and all that determined it."""
-
-    verdict: Verdict
-    origin: Origin
-
-
-def pack(graded: Graded, origin: Origin) -> bytes:
-    """A `Graded` and its origin as bytes: two lines of JSON, compressed, so that who needs no outputs reads the first alone."""
-    first = {"verdict": dataclasses.asdict(graded.verdict), "origin": origin}
-    lines = "\n".join((json.dumps(first, default=dict), json.dumps(graded.outputs)))
-    return gzip.compress(lines.encode(), compresslevel=1, mtime=0)
+def pack(graded: Graded) -> bytes:
+    """A `Graded` as bytes: two lines of JSON, compressed, so that who needs no outputs reads the first alone."""
+    lines = json.dumps(dataclasses.asdict(graded.verdict)), json.dumps(graded.outputs)
+    return gzip.compress("\n".join(lines).encode(), compresslevel=1, mtime=0)
 
 
 def unpack(data: bytes) -> Graded:
@@ -155,14 +147,13 @@ def unpack(data: bytes) -> Graded:
     outputs = json.loads(gzip.decompress(data).splitlines()[1])
     if outputs is not None:
         outputs = {id: [nbformat.from_dict(output) for output in cell] for id, cell in outputs.items()}
-    return Graded(kept(data).verdict, outputs)
+    return Graded(verdict_in(data), outputs)
 
 
-def kept(data: bytes) -> Kept:
-    """The verdict and its origin in what `pack` returned."""
+def verdict_in(data: bytes) -> Verdict:
+    """The `Verdict` in what `pack` returned."""
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-        found = json.loads(file.readline())
-    return Kept(Verdict.from_dict(found["verdict"]), found["origin"])
+        return Verdict.from_dict(json.loads(file.readline()))
 
 
 class Results:

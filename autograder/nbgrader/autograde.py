@@ -258,7 +258,11 @@ class GradeOutside(configuration.Traits, Execute):
         else:
             graded = self._graded(assignment, found)
         # The verdict itself, too: a feedback page may be made when what was kept is gone, or by another version.
-        nb.metadata["autograder"] = {"result": found.key, "verdict": dataclasses.asdict(graded.verdict)}
+        nb.metadata["autograder"] = {
+            "result": found.key,
+            "origin": found.origin,
+            "verdict": dataclasses.asdict(graded.verdict),
+        }
         say_what_is_marked(nb, assignment)
         if graded.outputs is None:
             found.ungradable = graded.verdict.message
@@ -276,7 +280,7 @@ class GradeOutside(configuration.Traits, Execute):
             from autograder.grading.submission import grade  # torch takes a second, and what is kept needs none
 
             graded = outside_of_any_loop(grade, found.submission, assignment, found.settings)
-            packed = results.pack(graded, found.origin)
+            packed = results.pack(graded)
             store.put(found.key, packed)
         return results.unpack(packed)
 
