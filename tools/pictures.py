@@ -11,7 +11,10 @@ from playwright.sync_api import sync_playwright
 
 ROOT = pathlib.Path(__file__).parent.parent
 # The picture, of which page, and how much of it, in pixels.
-PICTURES = {"docs/feedback.png": ("feedback/finn/vae_swiss_roll/vae_swiss_roll.html", 860, 770)}
+PICTURES = {
+    "docs/feedback.png": ("feedback/finn/vae_swiss_roll/vae_swiss_roll.html", 860, 770),
+    "docs/report.png": ("reports/vae_swiss_roll/report.html", 860, 1000),
+}
 
 
 def main(demo):
