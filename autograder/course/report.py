@@ -19,7 +19,7 @@ from autograder.nbgrader import headings
 
 FOLDER = "reports"  # in the course's
 LONG = 6  # mistakes that are told at length, if several made them; the others stand in a table
-DRAWN = 12  # mistakes in the plot
+DRAWN = 8  # mistakes in the plot
 
 
 def page(class_: Class, similar: bool = False) -> str:
