@@ -163,6 +163,8 @@ def centred(e: torch.Tensor) -> None:
         e: (calls, rows, columns), of any size.
     """
     of_calls = e.mean(dim=(1, 2))
+    if constant(of_calls):  # the same on every call, which has a name of its own
+        return
     if float(of_calls.mean().abs()) > 9 * float(of_calls.std()) / math.sqrt(len(e)):
         raise NotEarned("The noise is not centred. ε comes from a standard normal distribution.", "noise_not_centred")
 

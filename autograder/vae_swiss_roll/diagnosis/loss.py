@@ -29,7 +29,7 @@ BETAS = (0.0, 0.5, 1.0, 2.0, 3.0)
 GRID_MU = torch.tensor([-4.7, -3.1, -1.7, -0.6, 0.0, 0.8, 2.3, 3.7, 5.0], dtype=torch.float64)
 GRID_LOGVAR = torch.tensor([-8, -6.3, -4.9, -3.7, -2.6, -1.4, -0.55, 0.0, 0.45, 1.1, 1.9, 2.7, 3.4, 4.0], dtype=torch.float64)
 HERE = (6, 9)  # a place of the grid where no part of the formula is small
-SHAPES: list[Shape] = [(5, 3), (48, 3), (7, 4), (128, 2), (6, 1)]
+SHAPES: list[Shape] = [(5, 3), (48, 3), (7, 4), (128, 2), (1, 2), (6, 1)]
 MOST = 32  # cases in one call: they are small
 
 
@@ -206,7 +206,7 @@ def of_beta(asked: Asked) -> tuple[list[Finding], Kl | None]:
 
 def of_the_kl(kl: Kl, averages: Mapping[str, Average]) -> list[Finding]:
     # Off centre: over a range around 0 an average of mu is 0, and many formulas are alike.
-    wide = [probes.latents(75, shape) for shape in SHAPES[:4]]
+    wide = [probes.latents(75, shape) for shape in SHAPES[:5]]
     batches = [(mu / by + 0.7 / by, logvar / by - 0.4 / by) for by in (1, 8) for mu, logvar in wide]
     found = torch.stack([kl([case])[0] for case in batches])
     if any(fitting.each_same(found, over_batches(kl_terms, average, batches)) for average in averages.values()):
@@ -224,7 +224,9 @@ def of_the_kl(kl: Kl, averages: Mapping[str, Average]) -> list[Finding]:
     average = [] if law is None else named_average(formula.factor * law.factor, law, averages)
     return [*formula.found, *average, *places] or [
         Finding(
-            "For one point and one latent variable your KL is right; for a batch it is not the average of its terms.",
+            "For one point and one latent variable your KL is "
+            + ("right" if formula.factor == 1 else f"{formula.factor:.4g} times the closed form")
+            + "; for a batch it is not the average of its terms.",
             "not_an_average",
             AVERAGING,
         )
@@ -669,9 +671,9 @@ BY_POWERS = {
 
 def of_the_places(kl: Kl, grid: torch.Tensor) -> list[Finding]:
     """What is left out: found by changing one point, or one dimension, at a time in a batch of equal entries."""
-    m, v = HERE
-    here, there = (float(GRID_MU[m]), float(GRID_LOGVAR[v])), (float(GRID_MU[2]), float(GRID_LOGVAR[3]))
-    by = float(grid[2, 3] - grid[HERE])
+    farthest = divmod(int((grid - grid[HERE]).abs().argmax()), len(GRID_LOGVAR))
+    here, there = ((float(GRID_MU[m]), float(GRID_LOGVAR[v])) for m, v in (HERE, farthest))
+    by = float(grid[farthest] - grid[HERE])
     if by == 0:
         return []
     for axis, shape in ((0, (128, 2)), (1, (7, 6))):

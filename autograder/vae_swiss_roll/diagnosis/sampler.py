@@ -182,7 +182,7 @@ def wrong_scale(agrees: Callable[[misconceptions.Formula], bool], found: SameNoi
 
 def of_others(ratio: torch.Tensor, logvar: torch.Tensor) -> tuple[str, str] | None:
     """(sentence, name) where the noise's size comes from other entries' logvar, too; both (batch, latent)."""
-    if not bool(torch.isfinite(ratio).all()):
+    if not bool(torch.isfinite(ratio).all()) or 1 in ratio.shape:
         return None
     for sentence, alike in (
         ("All entries share one standard deviation", ratio.flatten()[:1].expand(ratio.numel()).reshape(ratio.shape)),
