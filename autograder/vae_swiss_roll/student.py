@@ -271,6 +271,7 @@ class SameNoise:
 
     Attributes:
         call, reply: all of it, with the last case's form.
+        second_call: whether the instance was called before.
         where: under which circumstances, for a sentence; "" where they are the usual ones.
         mu, logvar: (batch, latent).
         at_one: where mu is 0 and logvar 1.
@@ -280,6 +281,7 @@ class SameNoise:
 
     call: Call
     reply: Reply
+    second_call: bool
     where: str
     mu: torch.Tensor
     logvar: torch.Tensor
@@ -297,7 +299,7 @@ class SameNoise:
             student.reparameterize(mu, logvar, seed=seed + 1)
         reply = student.reparameterize(mus, logvars, seed=seed, each=LATENTS, same_instance=second_call)
         where = "From the second call of a model on: " if second_call else "" if shape == probes.MAIN else at(shape)
-        return cls(student.record.calls.pop().call, reply, where, mu, logvar)
+        return cls(student.record.calls.pop().call, reply, second_call, where, mu, logvar)
 
     def checked(self, student: Student) -> "SameNoise":
         """With the numbers; NotEarned where they are not there."""

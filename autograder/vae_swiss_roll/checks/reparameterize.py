@@ -166,7 +166,8 @@ def scale(student: Student) -> NotEarned | None:
 
 def noise_alone(student: Student, found: SameNoise) -> SameNoise | None:
     """The same, less what z holds besides noise, which another seed leaves as it is; None where that changes nothing."""
-    other = student.same_noise(tuple(found.mu.shape), seed=5).checked(student)  # type: ignore[arg-type]
+    batch, latent = found.mu.shape
+    other = student.same_noise((batch, latent), seed=5, second_call=found.second_call).checked(student)
     if torch.equal(other.at_one, found.at_one):
         return None
     return dataclasses.replace(found, at_one=found.at_one - other.at_one, at_zero=found.at_zero - other.at_zero)
