@@ -299,7 +299,7 @@ def feedback(
     place = folder.Course(course)
     of = in_course(place, named)
     try:
-        with bar("writing feedback") as progress:
+        with bar("writing feedback", thread=False) as progress:
             written = course_feedback.write(place, of, progress, again, workers)
     except KeyboardInterrupt:
         err.print("Interrupted: the pages that are written stay. The same command goes on with the others.")

@@ -23,10 +23,6 @@ Beside the tree, since a worker gets no file of ours from outside its folder:
 
 FrameError             (sandbox/inside/frames.py) what came over the channel is no frame; the grader makes a BadReply of it
 NotDefined             (sandbox/inside/pytorch.py) a NameError of the worker's; it comes back as NotCallable
-
-and beside marking:
-
-Borderline             (vae_swiss_roll/truth.py) an answer so near a tolerance that nobody need agree what it breaks
 """
 
 

@@ -30,12 +30,16 @@ Advance = Callable[[int, int, str], None]
 
 
 @contextlib.contextmanager
-def bar(title: str) -> Iterator[Advance]:
-    """A progress bar on stderr: `progress(done, total, what)`."""
+def bar(title: str, thread: bool = True) -> Iterator[Advance]:
+    """A progress bar on stderr: `progress(done, total, what)`.
+
+    Args:
+        thread: whether a thread keeps its clock going; not where processes are forked meanwhile.
+    """
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=err, transient=True) as shown:
+    with Progress(*columns, console=err, transient=True, auto_refresh=thread) as shown:
         task = shown.add_task(title)
-        yield lambda done, total, what: shown.update(task, completed=done, total=total, description=what)
+        yield lambda done, total, what: shown.update(task, completed=done, total=total, description=what, refresh=not thread)
 
 
 def show_demo(made: "Demo", assignment: "Assignment", output: pathlib.Path, seconds: float) -> None:
@@ -167,7 +171,7 @@ def show_regrade(found: "Regrade", applied: bool) -> None:
         out.print(f"Not recorded yet, and left to `autograder grade`: {escape(some(found.new))}.", soft_wrap=True)
     if found.gone:
         out.print(f"Their submission is not there any more, so their marks stay: {escape(some(found.gone))}.", soft_wrap=True)
-    if found.old and not applied:
+    if (found.moves or found.words) and not applied:
         out.print("Nothing was recorded. `autograder regrade --apply --reason TEXT` records it.", soft_wrap=True)
 
 

@@ -184,6 +184,7 @@ def test_every_error_of_ours_stands_in_the_printed_tree():
         for module in modules()
         for thing in vars(module).values()
         if isinstance(thing, type) and issubclass(thing, BaseException) and thing.__module__.startswith("autograder.")
+        if not thing.__module__.startswith("autograder.vae_swiss_roll.")  # an assignment's own are its own business
     }
     assert len(raised) > 15
     for error in raised:

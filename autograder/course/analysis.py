@@ -27,7 +27,7 @@ from autograder.course.batch import in_gradebook
 from autograder.course.folder import Course, grader_failures, on_path, quiet
 from autograder.course.recorded import Recorded
 from autograder.errors import CourseError
-from autograder.grading.verdict import CheckResult, Outcome, Status, Verdict
+from autograder.grading.verdict import CheckResult, Outcome, Status, Verdict, known_as
 from autograder.nbgrader import headings, submitted
 from autograder.nbgrader.marks import Mark, Marks
 
@@ -302,7 +302,7 @@ class MistakeRow:
     """One named misconception in a class.
 
     Attributes:
-        name: the verdicts'; of two at once "a+b", of either of two "a/b".
+        name: the verdicts'; of either of two "a/b".
         cell: the test cell that showed it.
         people: whose answers show it.
         cost: points that they lost on the criteria that it broke, on average.
@@ -326,7 +326,7 @@ class MistakeRow:
 
     @property
     def title(self) -> str:
-        return self.name.replace("_", " ").replace("+", " and ").replace("/", " or ")
+        return known_as(self.name) or self.name.replace("_", " ")
 
 
 def mistakes(class_: Class) -> list[MistakeRow]:
@@ -335,8 +335,9 @@ def mistakes(class_: Class) -> list[MistakeRow]:
     for person in class_.graded:
         own: dict[tuple[str, str], list[CheckResult]] = {}
         for check in person.checks:
-            if check.misconception and not check.unanswered:
-                own.setdefault((check.misconception, check.cell), []).append(check)
+            for name in (check.misconception or "").split("+") if not check.unanswered else ():
+                if name:  # each of two at once
+                    own.setdefault((name, check.cell), []).append(check)
         for key, checks in own.items():
             seen.setdefault(key, []).append((person, checks))
     found = [mistake(class_, name, cell, group) for (name, cell), group in seen.items()]

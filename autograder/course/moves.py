@@ -14,6 +14,7 @@ from autograder.grading.results import Origin
 from autograder.grading.verdict import Status, Verdict
 from autograder.nbgrader.marks import Marks
 
+UNMARKED = "another file, or another way to read it: it could not be marked before"
 NOT_KEPT = "something unknown (the earlier verdict is gone; compared with the gradebook's points)"
 NOTHING = "nothing that determines a mark: the same was marked a second time"
 
@@ -149,7 +150,7 @@ def by_cell(before: Mapping[str, float | None], new: Verdict) -> Iterator[Change
     for cell, was in before.items():
         now, of = new.cells.get(cell, (None, 0.0))
         if not same(was, now):
-            yield Change(cell, cell, was, now, of, causes=(NOT_KEPT,))
+            yield Change(cell, cell, was, now, of, causes=(UNMARKED if was is None else NOT_KEPT,))
 
 
 def same(one: float | None, other: float | None) -> bool:

@@ -42,6 +42,7 @@ def parsed(source: str) -> ast.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of strings with odd escapes
             tree = ast.parse(source[:MAX_CODE])
+            ast.unparse(tree)  # refuses numbers with thousands of digits, which parse
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ast.Module([], [])
     return tree if depth(tree) <= MAX_DEPTH else ast.Module([], [])

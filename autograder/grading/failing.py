@@ -16,6 +16,8 @@ SYNTAX = {"SyntaxError", "IndentationError", "TabError"}
 MODULE = re.compile(r"No module named '([\w.]{1,60})'")
 NAME = re.compile(r"name '(\w{1,60})' is not defined")
 
+OF_COLAB = frozenset({"google"})
+
 
 def failures(cell: NotebookNode, number: int) -> list[str]:
     """A sentence for each line of a cell that failed when it was run, the first few.
@@ -50,7 +52,8 @@ def because(error: NotebookNode) -> str:
     """Why, in Python's words where they are known."""
     if match := MODULE.search(error.evalue):
         name = match[1].partition(".")[0]
-        return f": there is no module `{name}` where notebooks are marked; hand in a file of your own beside the notebook"
+        own = "" if name in OF_COLAB else " (a file of your own is found if you hand it in beside the notebook)"
+        return f": there is no module `{name}` where notebooks are marked, which costs nothing by itself{own}"
     if match := NAME.search(error.evalue):
         return f": the name `{match[1]}` is not defined"
     return f" (`{error.ename}`)" if re.fullmatch(r"[A-Za-z_]{1,60}", error.ename) else ""
@@ -69,6 +72,7 @@ def not_python(source: str, number: int) -> str:
         pass
     version = ".".join(platform.python_version_tuple()[:2])
     return (
-        f"Code cell {number} could not be run: it is not Python as version {version} reads it{where}. If the cell works for "
-        f"you, your Python is newer than the one that marks, which is {version}."
+        f"Code cell {number} could not be run: it is not Python as version {version} reads it{where}; look there, and in the "
+        f"line above, for a bracket or a quote that is not closed. If the cell works for you, your Python is "
+        f"newer than {version}."
     )

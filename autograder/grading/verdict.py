@@ -38,6 +38,15 @@ class Evidence:
     seen: tuple[str, ...]
 
 
+SAYS_NO_MORE = ("not_done", "raises")  # than the sentence beside it
+
+
+def known_as(misconception: str | None) -> str:
+    """A misconception's name for people: "a and b" of two at once, "a or b" of either of two, "" where it says nothing."""
+    names = "" if misconception in SAYS_NO_MORE else misconception or ""
+    return names.replace("_", " ").replace("+", " and ").replace("/", " or ")
+
+
 @dataclasses.dataclass(frozen=True)
 class CheckResult:
     """What became of one criterion.

@@ -84,7 +84,7 @@ class FeedbackExporter(HTMLExporter):
             coursedir = self.parent.coursedir
             page = pathlib.Path(coursedir.format_path(coursedir.feedback_directory, about["student"], about["assignment"]))
             for path in marked.rglob("*"):
-                if path.is_file() and path.suffix != ".ipynb":
+                if path.is_file():  # the marked notebook, too, which nbgrader leaves where an id is a pattern
                     (page / path.relative_to(marked)).unlink(missing_ok=True)
         return converted
 
@@ -114,7 +114,8 @@ def made_of(raw: bytes, assignment: Assignment, own: marks.Marks) -> str:
 def look(master: pathlib.Path) -> str:
     """A hash of the files and libraries that render a page, and of the package's own master."""
     digest, folder = hashlib.sha256(master.read_bytes()), pathlib.Path(__file__).parent
-    for path in sorted([*folder.glob("*.py"), *folder.rglob("*.j2")]):
+    of_grading = folder.with_name("grading").glob("*.py")  # what a student may see of a cell, and what a verdict is
+    for path in sorted([*folder.glob("*.py"), *folder.rglob("*.j2"), *of_grading]):
         digest.update(path.read_bytes())
     for library in ("jinja2", "latex2mathml", "mistune", "nbconvert", "nh3", "pygments"):
         digest.update(importlib.metadata.version(library).encode())

@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from autograder.assignment import Assignment
 from autograder.grading.answers import plain
 from autograder.grading.notebook import grade_id_of, visible
-from autograder.grading.verdict import CheckResult, Outcome, Status
+from autograder.grading.verdict import CheckResult, Outcome, Status, known_as
 from autograder.nbgrader import headings, pages
 from autograder.nbgrader.marks import NO_RESPONSE, Mark, Marks, explained, verdict_of
 
@@ -48,7 +48,7 @@ class Cause:
     @property
     def known_mistake(self) -> str:
         """The misconception's name, for people; "" where none is known."""
-        return "" if self.check.unanswered else (self.check.misconception or "").replace("_", " ")
+        return "" if self.check.unanswered else known_as(self.check.misconception)
 
 
 @dataclasses.dataclass

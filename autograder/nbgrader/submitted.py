@@ -280,7 +280,11 @@ def time_of(folder: pathlib.Path) -> tuple[str | None, str]:
         parse_utc(text)
     except Exception:  # dateutil raises whatever it meets
         shown = text[:40] if text.isprintable() else "something unreadable"
-        return None, f"{TIMESTAMP} says “{shown}”, which is no date and time, so it was taken to be in time."
+        return (
+            None,
+            f"{TIMESTAMP} says “{shown}”, which is no date and time, so it was taken to be in time; formgrader's list of "
+            "submissions stays empty until the file is mended or gone.",
+        )
     return text, ""
 
 

@@ -277,7 +277,7 @@ KL: list[Misconception] = [
         "`mu` and `logvar` are exchanged in your KL.",
     ),
     Misconception(
-        "first_point_only",
+        "one_point_only",
         lambda m, v: 0.5 * (m[0] ** 2 + v[0].exp() - v[0] - 1).mean(),
         "Your KL looks at the first point of the batch alone.",
         AVERAGING,

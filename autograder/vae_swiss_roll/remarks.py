@@ -99,7 +99,7 @@ _FAMILIES = {
     _HALF: "half_missing half_binds_to_the_one half_taken_twice half_on_the_one_alone half_on_the_means_alone "
     "half_on_the_squares_alone",
     _AVERAGE: "summed_over_batch summed_over_batch_mean_dimensions divided_by_batch_twice divided_by_data_elements "
-    "averaged_before_the_formula first_point_only largest_instead_of_mean divided_by_784 "
+    "averaged_before_the_formula one_point_only largest_instead_of_mean divided_by_784 "
     "divided_by_dimensions_twice divided_by_one_less divided_by_128 square_of_the_mean median "
     "dimensions_left_out part_of_the_batch_left_out uneven_average not_an_average wrong_average "
     "one_number_per_point one_number_per_dimension wrong_factor",

@@ -28,7 +28,7 @@ class Student(pytorch.Student):
     """One submission, as the checks see it.
 
     Attributes:
-        meets_scale: whether the criterion `scale` is met; None before anybody asked.
+        meets_scale, meets_centre: whether these criteria are met; None before anybody asked.
     """
 
     POLICIES = assignment.policies
@@ -37,6 +37,7 @@ class Student(pytorch.Student):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.meets_scale: bool | None = None
+        self.meets_centre: bool | None = None
         self._same_noise: dict[tuple[Shape, int, bool], SameNoise | SubmissionError] = {}
         self._gradients: dict[tuple[Shape, torch.dtype, bool], Gradients] = {}
         self._loss_in_brackets = False

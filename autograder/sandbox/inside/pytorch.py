@@ -459,7 +459,7 @@ def pretend(tensor: torch.Tensor, device: str = CUDA) -> torch.Tensor:
 
 @contextlib.contextmanager
 def a_gpu_is_there(namespace: Namespace) -> Iterator[None]:
-    """A world in which the notebook finds a GPU, and its own variables name it where they named the CPU for want of one."""
+    """A world in which the notebook finds a GPU, and what it has computed from that (`device`) names it, too."""
     truly, count = torch.cuda.is_available, torch.cuda.device_count
 
     def is_available() -> bool:
@@ -469,10 +469,12 @@ def a_gpu_is_there(namespace: Namespace) -> Iterator[None]:
     def device_count() -> int:
         return 1 if is_available() else count()
 
+    cells = "\n".join(_str(cell) for cell in namespace.get("In", ()))
     names = {
         name: CUDA if _isinstance(value, _str) else torch.device(CUDA)
         for name, value in _list(namespace.items())
         if (_isinstance(value, torch.device) and value.type == CPU) or (_type(value) is _str and value == CPU)
+        if _search(rf"^\s*{name}\s*=.*\b(is_available|accelerator)\b", cells, re.MULTILINE)
     }
     before = {name: namespace[name] for name in names}
     legacy = {

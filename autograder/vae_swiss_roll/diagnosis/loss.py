@@ -91,8 +91,8 @@ def findings(asked: Asked, averages: Mapping[str, Average]) -> list[Finding]:
     if "beta_on_the_reconstruction" in names and not beta and "beta_ignored" not in names:
         recon = [Finding("`beta` multiplies the whole loss: it weighs the KL alone.", "beta_on_both", LOSS)]
     kl = [] if kl_alone is None else of_the_kl(kl_alone, averages)
-    if "beta_ignored" in names and [one.name for one in kl] == ["wrong_factor"]:
-        kl = []  # a weight of the student's own in place of beta
+    if names & {"beta_ignored", "not_linear_in_beta"} and [one.name for one in kl] == ["wrong_factor"]:
+        kl = []  # a weight of the student's own, in place of beta or with it
     return [*kl, *beta, *recon]
 
 
@@ -147,7 +147,7 @@ def of_the_reconstruction(asked: Asked) -> list[Finding]:
 # --- beta ------------------------------------------------------------------------------------------------------------
 
 NO_KL = (
-    "Your loss is the same for every `mu` and `logvar` that were tried: the KL is missing, or always 0.",
+    "Your loss is the same for every `mu` and `logvar` that were tried: the KL is missing, or always the same.",
     "kl_always_zero",
 )
 Kl = Callable[[Sequence[Case]], torch.Tensor]  # cases of one shape → the KL of each, (n,)
@@ -606,11 +606,11 @@ def named_average(factor: float, law: Law, averages: Mapping[str, Average]) -> l
             entry = next(entry for entry in misconceptions.KL if entry.name == name)
             sign = [] if factor > 0 else [of_factor(-1.0)]
             return [*sign, Finding(entry.sentence, entry.name, entry.section)]
-    if a >= 1 and 0 < factor < 0.2 and abs(1 / factor - round(1 / factor)) < 1e-3 / factor:
+    if a == 1 and 0 < factor < 0.2 and abs(1 / factor - round(1 / factor)) < 1e-3 / factor:
         return [
             Finding(
-                f"Your KL is summed over the batch and divided by {1 / factor:.0f} whatever the size of the batch: take the "
-                "number from the tensors.",
+                f"Your KL is summed over {'all its terms' if b == 1 else 'the batch'} and divided by {1 / factor:.0f} whatever "
+                "the size of the batch: take the number from the tensors.",
                 "divided_by_a_fixed_number",
                 AVERAGING,
             )
@@ -689,9 +689,9 @@ def of_the_places(kl: Kl, grid: torch.Tensor) -> list[Finding]:
         if bool(counts.all()):
             said, name = f"The {what[1]} do not all count alike in your KL", "uneven_average"
         elif int(counts.sum()) == 1:
-            said, name = f"Your KL looks at one {what[0]} alone", "first_point_only" if axis == 0 else "dimensions_left_out"
+            said, name = f"Your KL looks at one {what[0]} alone", "one_point_only" if axis == 0 else "dimensions_left_out"
         else:
-            left_out = f"{int((~counts).sum())} of {shape[axis]} {what[1]}"
+            left_out = f"{int((~counts).sum())} of the {what[1]}, with {shape[0]} points and {shape[1]} latent dimensions"
             name = "part_of_the_batch_left_out" if axis == 0 else "dimensions_left_out"
             said = f"Your KL leaves out {left_out}"
         return [Finding(f"{said}: every one counts, all alike.", name, AVERAGING)]

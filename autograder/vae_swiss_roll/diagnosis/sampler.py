@@ -19,6 +19,9 @@ def not_centred(found: SameNoise) -> NotEarned:
     moved, noise = found.z - found.at_zero, found.at_one / found.at_one.abs().max().clamp(min=1e-12)
     here, part = where_off((moved - mu).abs() > ATOL + 1e-4 * mu.abs())
 
+    if int(part.sum()) < 3:  # so few numbers fit anything
+        return NotEarned(found.where + here + NOT_CENTRED)
+
     def is_(curve: torch.Tensor) -> bool:
         return fitting.same(moved[part], curve[part], atol=ATOL)
 
@@ -27,7 +30,7 @@ def not_centred(found: SameNoise) -> NotEarned:
         said.append(("`mu` plays no part in z: it is where z is centred.", "mu_not_used"))
     elif (c := fitting.ratio(moved[part], mu[part], atol=ATOL)) is not None:
         how = {-1.0: "`mu` is subtracted in place of being added", 2.0: "`mu` is added twice"}
-        of = how.get(c, f"When `mu` moves by 1, z moves by {c:.3g}")
+        of = how.get(c, f"When `mu` moves by 1, z moves by {c:.6g}")
         said.append((f"{of}: z should move by just as much as `mu`.", "mu_scaled"))
     else:
         said += [(sentence, name) for name, sentence, curve in CENTRES if any(is_(c * curve(mu, logvar)) for c in (1, -1))]
@@ -45,19 +48,19 @@ def not_centred(found: SameNoise) -> NotEarned:
 def where_off(off: torch.Tensor) -> tuple[str, torch.Tensor]:
     """(in which points or dimensions alone, in words, their entries); ("", all entries) where it is no such part.
 
+    The entries are a mask, (batch, latent).
+
     Args:
         off: (batch, latent), which entries are wrong; a wrong formula may be right at some of them.
     """
-    for axis, one, several in ((1, "latent dimension", "latent dimensions"), (0, "point of the batch", "points of the batch")):
+    for axis, one, several in ((1, "latent dimension", "latent dimensions"), (0, "point", "points of the batch")):
         concerned = off.any(dim=1 - axis)
         places = concerned.nonzero().flatten().tolist()
         entries = concerned.unsqueeze(1 - axis).expand_as(off)
         if len(places) in (0, len(concerned)) or float(off[entries].double().mean()) < 0.6:
             continue
-        if len(places) > 1:
-            return f"In some {several} alone: ", entries
-        which = {0: "first", len(concerned) - 1: "last"}.get(places[0], f"{places[0] + 1}th")
-        return f"In the {which} {one} alone: ", entries
+        which = f"some {several}" if len(places) > 1 else f"{one} {places[0] + 1} of {len(concerned)}"
+        return f"In {which} alone: ", entries
     return "", torch.ones_like(off)
 
 
