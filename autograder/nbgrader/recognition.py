@@ -60,7 +60,7 @@ def in_course(coursedir: CourseDirectory, assignment_id: str | None = None, othe
         known = (
             f"Known: {', '.join(own)}." if own else f"Put the master notebook into {os.path.relpath(place, coursedir.root)}."
         )
-        if os.path.isdir(place):
+        if pathlib.Path(place).is_dir():
             raise UnknownAssignment(f"{assignment_id} is another assignment: nbgrader's own commands mark it. {known}")
         raise UnknownAssignment(f"There is no assignment {assignment_id!r}. {known}")
     return found

@@ -5,6 +5,7 @@ and batch sizes: what fails there alone costs `value`. Latent widths other than 
 under the mean equals a sum over dimensions.
 """
 
+import contextlib
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ CELL = "kl_divergence"
 DERIVATION = "The KL divergence, step by step"
 OTHERS: list[Shape] = [(5, 3), (48, 3), (7, 4), (9, 1), (1, 2)]  # (batch, latent), beside `probes.MAIN`
 BETAS = [0.5, 1.0]
+LARGE_BETA = 2.0  # which an answer may refuse
 MOST = 32  # cases in one call
 STEP = 0.3  # away from the prior
 # Where a KL estimated from samples is accepted, its mean over so many calls is judged, to so many standard errors (two-sided
@@ -200,7 +202,7 @@ Seen = tuple[torch.Tensor, torch.Tensor, float, Losses]  # mu, logvar, reconstru
 def ask(student: Student, seed: int, shape: Shape) -> list[Seen]:
     """The losses at one width and batch size, over the whole range and near the prior, where what is small elsewhere shows.
 
-    With every beta at the usual ones.
+    With every beta at the usual ones; one above 1 may be refused.
     """
     x, recon_x = probes.points(seed, shape[0])
     mu, logvar = probes.latents(seed, shape)
@@ -210,6 +212,10 @@ def ask(student: Student, seed: int, shape: Shape) -> list[Seen]:
     for beta in betas:
         for number, measured in enumerate(measure_both(student, x, recon_x, cases, beta)):
             losses[number][beta] = measured
+    if shape == probes.MAIN:
+        with contextlib.suppress(SubmissionError):
+            for number, measured in enumerate(measure_both(student, x, recon_x, cases, LARGE_BETA)):
+                losses[number][LARGE_BETA] = measured
     recon = float(reconstruction(x, recon_x))
     told = ", ".join(f"{loss:.6g} at β = {beta:g}" for beta, (loss, _) in losses[0].items())
     student.record.see(f"{at(shape)}loss {told}; the reconstruction error is {recon:.6g}.")
