@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from autograder.criteria import NotEarned
-from autograder.vae_swiss_roll import noise
+from autograder.vae_swiss_roll import noise, probes
 
 SHAPE = (256, 128, 2)  # calls, rows, columns, as in the check
+ELSEWHERE = [(64, 1, 2), (64, 16, 3), (64, 9, 5)]  # with few calls, at other widths and batch sizes
 
 
 def right(seed, shape=SHAPE):
@@ -19,15 +20,19 @@ def judged(e):
     """None, or the misconception that the noise was rejected for."""
     rms = float((e**2).mean().sqrt())
     try:
-        noise.standard(e / rms)
+        if len(e) == SHAPE[0]:
+            noise.standard(e / rms)
+        else:
+            noise.elsewhere(e / rms)
         noise.unit(rms, e.numel())
     except NotEarned as found:
         return found.misconception
     return None
 
 
-def test_right_noise_passes_with_every_seed():
-    assert [seed for seed in range(60) if judged(right(seed)) is not None] == []
+@pytest.mark.parametrize("shape", [SHAPE, *ELSEWHERE])
+def test_right_noise_passes_with_every_seed(shape):
+    assert [seed for seed in range(60) if judged(right(seed, shape)) is not None] == []
 
 
 def test_each_probability_is_what_it_says():
@@ -83,7 +88,69 @@ NEAREST = {
     "set to unit spread": ("noise_standardised", lambda e: e / e.std(dim=1, keepdim=True)),
     "the first row never changes": ("noise_not_fresh", lambda e: with_(e, (slice(None), slice(0, 8)), e[:1, :8])),
     "eight batches in turn": ("noise_not_fresh", lambda e: e[:8].repeat(32, 1, 1)),
+    "one entry 1.7 times as wide": ("noise_uneven", lambda e: times(e, (slice(None), 5, 0), 1.7)),
+    "one entry 0.6 times as wide": ("noise_uneven", lambda e: times(e, (slice(None), 5, 0), 0.6)),
+    "one row off centre": ("noise_not_centred", lambda e: with_(e, (slice(None), 5), e[:, 5] + 0.42)),
+    "one row uniform": ("noise_cut_off", lambda e: with_(e, (slice(None), 5), uniform(e[:, 5]))),
+    "last column uniform": ("noise_cut_off", lambda e: with_(e, (..., -1), uniform(e[..., -1]))),
+    "one row without noise": ("noise_missing_in_places", lambda e: times(e, (slice(None), 5), 0)),
+    "fades by a hundredth from call to call": ("noise_with_heavy_tails", lambda e: e * fading(e, 0.99)),
+    "whole numbers": ("numbers_used_twice", lambda e: e.round()),
+    "whole numbers from -2 to 2": ("numbers_used_twice", lambda e: (uniform(e) * 5 / 12**0.5).round() / 2**0.5),
 }
+# (shape, misconception, how right noise of it is spoilt)
+NEAREST_ELSEWHERE = {
+    "one point, no noise": ((64, 1, 2), "no_noise", lambda e: 0 * e + 1),
+    "one point, the same on every call": ((64, 1, 2), "noise_not_fresh", lambda e: e[:1].expand_as(e) + 0),
+    "one point, both numbers alike": ((64, 1, 2), "noise_shared_over_dimensions", lambda e: e[..., :1].expand_as(e) + 0),
+    "third dimension without noise": ((64, 16, 3), "noise_missing_in_places", lambda e: times(e, (..., 2), 0)),
+    "third dimension wider": ((64, 16, 3), "noise_uneven", lambda e: times(e, (..., 2), 1.6)),
+    "third dimension narrower": ((64, 16, 3), "noise_uneven", lambda e: times(e, (..., 2), 0.6)),
+    "third dimension off centre": ((64, 16, 3), "noise_not_centred", lambda e: with_(e, (..., 2), e[..., 2] + 0.27)),
+    "uniform": ((64, 16, 3), "noise_cut_off", lambda e: uniform(e)),
+    "third dimension copies the first": (
+        (64, 16, 3),
+        "noise_shared_over_dimensions",
+        lambda e: with_(e, (..., 2), e[..., 0]),
+    ),
+    "last rows copy the first": ((64, 16, 3), "noise_shared_over_batch", lambda e: with_(e, (slice(None), 15), e[:, 0])),
+    "fifth dimension copies the first": (
+        (64, 9, 5),
+        "noise_shared_over_dimensions",
+        lambda e: with_(e, (..., 4), e[..., 0]),
+    ),
+    "last point uses numbers of the first": (
+        (64, 9, 5),
+        "numbers_used_twice",
+        lambda e: with_(e, (slice(None), 8), e[:, 0].roll(1, dims=1)),
+    ),
+    "adds up to zero over the batch": ((64, 9, 5), "noise_standardised", lambda e: e - e.mean(dim=1, keepdim=True)),
+    "a quarter of the variance is kept": (
+        (64, 9, 5),
+        "noise_not_fresh",
+        lambda e: 0.75**0.5 * e + 0.5 * right(99, e.shape[1:]),
+    ),
+    "cut off at 1.8": ((64, 9, 5), "noise_cut_off", lambda e: e.clamp(-1.8, 1.8)),
+    "Student t with 2 degrees of freedom": (
+        (64, 9, 5),
+        "noise_cut_off",
+        lambda e: e / (right(12345, (2, *e.shape)) ** 2).mean(dim=0).sqrt(),
+    ),
+}
+
+
+def times(e, where, factor):
+    return with_(e, where, factor * e[where])
+
+
+def uniform(e):
+    """Uniform noise of unit spread."""
+    return (torch.special.ndtr(e) - 0.5) * 12**0.5
+
+
+def fading(e, by):
+    """by⁰, by¹, ...: (calls, 1, 1)."""
+    return by ** torch.arange(len(e), dtype=e.dtype)[:, None, None]
 
 
 def with_(e, where, value):
@@ -103,9 +170,38 @@ def test_the_nearest_wrong_noise_is_found_with_every_seed_and_named(name):
     assert {judged(spoil(right(seed))) for seed in range(10)} == {expected}
 
 
+@pytest.mark.parametrize("name", NEAREST_ELSEWHERE)
+def test_the_nearest_wrong_noise_is_found_and_named_elsewhere(name):
+    shape, expected, spoil = NEAREST_ELSEWHERE[name]
+    assert {judged_elsewhere(spoil(right(seed, shape))) for seed in range(10)} == {expected}
+
+
+def judged_elsewhere(e):
+    """As `judged`, without the spread."""
+    try:
+        noise.elsewhere(e / float((e**2).mean().sqrt()))
+    except NotEarned as found:
+        return found.misconception
+    return None
+
+
+def test_noise_that_grows_or_shrinks_from_call_to_call_is_known_by_its_size():
+    for seed in range(10):
+        e = right(seed)
+        assert noise.in_step(e * fading(e, 0.97))
+        assert noise.in_step(e / fading(e, 0.97))
+        assert not noise.in_step(e)
+        assert not noise.in_step(e * torch.maximum(fading(e, 0.97), fading(e, 0.97).flip(0)))  # first shrinks, then grows
+
+
+def test_uneven_noise_passes_where_the_scale_is_another_criterions_business():
+    for shape, judge in ((SHAPE, noise.standard), *((shape, noise.elsewhere) for shape in ELSEWHERE[1:])):
+        wider = times(right(7, shape), (slice(None), 0), 1.3)
+        judge(wider / float((wider**2).mean().sqrt()), alike=False)
+
+
 def test_the_statistical_versions_pass_right_draws_and_find_the_nearest_wrong_ones():
-    logvar = torch.linspace(-6, 3, 256, dtype=torch.float64).reshape(128, 2)
-    mu = torch.linspace(-3, 3, 256, dtype=torch.float64).reshape(128, 2)
+    mu, logvar = probes.latents(seed=2, dtype=torch.float64, logvar_from=probes.SPREAD_FROM)
 
     def follows(seed, factor):
         draws = right(seed, (1024, 128, 2)) * factor(logvar)
