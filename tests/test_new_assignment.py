@@ -157,7 +157,8 @@ def test_check_gives_2_of_2_to_the_right_answer_and_sentences_to_others(followed
     assert "✗" not in found["ada"]
     assert "✗ value 0 of 1 y is infinite or NaN where x is far from 0: exp overflows" in found["ben"]
     assert "✗ gradient 0 of 1 For the same reason as “value”." in found["ben"]
-    assert found["cleo"].count("The task is still to do") == 2
+    assert "✗ value 0 of 1 The task is still to do" in found["cleo"]
+    assert "✗ gradient 0 of 1 For the same reason as “value”." in found["cleo"]
 
 
 @pytest.mark.sandboxed

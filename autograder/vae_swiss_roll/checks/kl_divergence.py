@@ -25,7 +25,7 @@ from autograder.vae_swiss_roll.student import LATENTS, Case, Shape, Student, Var
 CELL = "kl_divergence"
 DERIVATION = "The KL divergence, step by step"
 OTHERS: list[Shape] = [(5, 3), (48, 3), (7, 4), (9, 1), (1, 2)]  # (batch, latent), beside `probes.MAIN`
-BETAS = 0.0, 0.5
+BETAS, BETA = (0.0, 0.5), 1.0  # at the usual width and batch size, and at others
 LARGE_BETA = 2.0  # which an answer may refuse
 MOST = 32  # cases in one call
 STEP = 0.3  # away from the prior
@@ -207,7 +207,7 @@ def ask(student: Student, seed: int, shape: Shape) -> list[Seen]:
     x, recon_x = probes.points(seed, shape[0])
     mu, logvar = probes.latents(seed, shape)
     cases: list[Case] = [(mu, logvar), (mu / 8, logvar / 8)]
-    betas = BETAS if shape == probes.MAIN else BETAS[1:]
+    betas = BETAS if shape == probes.MAIN else (BETA,)
     losses: list[dict[float, Measured]] = [{}, {}]
     for beta in betas:
         for number, measured in enumerate(measure_both(student, x, recon_x, cases, beta)):

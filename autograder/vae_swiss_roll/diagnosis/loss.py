@@ -92,7 +92,8 @@ def findings(asked: Asked, averages: Mapping[str, Average]) -> list[Finding]:
     if "beta_on_the_reconstruction" in names and not beta and "beta_ignored" not in names:
         recon = [Finding("`beta` multiplies the whole loss: it weighs the KL alone.", "beta_on_both", LOSS)]
     kl = [] if kl_alone is None else of_the_kl(kl_alone, averages)
-    if names & {"beta_ignored", "not_linear_in_beta"} and [one.name for one in kl] == ["wrong_factor"]:
+    factors = {"wrong_factor", "half_missing", "half_taken_twice"} if "not_linear_in_beta" in names else {"wrong_factor"}
+    if names & {"beta_ignored", "not_linear_in_beta"} and {one.name for one in kl} <= factors:
         kl = []  # a weight of the student's own, in place of beta or with it
     return [*kl, *beta, *recon]
 
