@@ -748,7 +748,7 @@ WEAKER = {
         "fixed-generator-and-variance",
         "scale",
     ),
-    "scale: few draws": (R, "DRAWS = 1024", "DRAWS = 32", "unseeded-base-of-2.66", "scale"),
+    "scale: few draws": (R, "DRAWS = 1024", "DRAWS = 32", "unseeded-base-of-2.67", "scale"),
     "scale: averages accept anything": (
         N,
         "    if not bool(torch.isfinite(residual).all()):\n        return False\n",
@@ -760,7 +760,7 @@ WEAKER = {
         N,
         "        bool((residual.abs() < 7.5 * sd).all())\n        and abs",
         "        abs",
-        "unseeded-two-points-exchanged",
+        "unseeded-two-entries-exchanged",
         "scale",
     ),
     # standard normal noise
@@ -1387,6 +1387,13 @@ WEAKER = {
     "value: without β = 0": (K, "= (0.0, 0.5), 1.0", "= (0.5, 0.5), 1.0", "beta-or-one", "value"),
     "value: without β = 0.5": (K, "= (0.0, 0.5), 1.0", "= (0.0, 2.0), 1.0", "beta-as-a-switch", "value"),
     "value: without β = 2": (K, "LARGE_BETA = 2.0", "LARGE_BETA = 0.5", "beta-at-most-one", "value"),
+    "value: β = 2 may not be refused": (
+        K,
+        "contextlib.suppress(SubmissionError)",
+        "contextlib.suppress(TypeError)",
+        "beta-above-one-refused",
+        "value",
+    ),
     "value: β = 1 only": (K, "if shape == probes.MAIN else (BETA,)", "if shape == () else (BETA,)", "beta-or-one", "value"),
     "value: relative tolerance": (K, "RTOL * terms + ATOL", "1e3 * RTOL * terms + ATOL", "exp-clamped", "value"),
     "value: no relative tolerance": (K, "RTOL * terms + ATOL", "0.0 * terms + ATOL", "log-with-wider-guard", "value"),
