@@ -11,6 +11,7 @@ from nbgrader.api import Gradebook
 
 from autograder.course import feedback
 from autograder.course.fill import cell, fill
+from autograder.course.folder import on_path
 from autograder.nbgrader import marks, student_page
 from autograder.nbgrader.marks import Mark, Marks
 from autograder.nbgrader.submitted import look
@@ -139,7 +140,8 @@ def test_every_link_of_a_page_leads_somewhere_on_it(course, assignment):
 
 def test_what_could_not_be_marked_is_told_first_and_shows_no_zero(course, assignment):
     text = said(page(course, assignment, "cem").body)
-    assert "This submission could not be marked. The file is not JSON" in text
+    assert "This submission could not be marked: what was handed in could not be read" in text
+    assert "JSON" not in text  # for whoever marks
     assert "Not yet marked 15 points not yet marked Task 1 not yet marked (of 5)" in text
     assert not re.search(r"\b0(\.0)? of", text)
 
@@ -270,7 +272,7 @@ def test_marks_tell_what_is_there_from_what_is_not():
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # nbgrader's own
 def test_two_notebooks_of_an_assignment_are_told_apart(tmp_path):
-    with Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
+    with on_path(), Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
         gradebook.add_assignment("hw")
         for notebook in ("one", "two"):
             gradebook.add_notebook(notebook, "hw")

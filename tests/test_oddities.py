@@ -74,7 +74,7 @@ def test_what_a_notebook_may_do_to_python_and_torch_costs_nothing(line, marked):
 FAILING = {
     "from google.colab import drive\ndrive.mount('/content/drive')": "`from google.colab import drive` failed: there is no",
     "import no_such_package as nsp": "there is no module `no_such_package`",
-    "from helpers import shift": "hand in a file of your own beside the notebook",
+    "from helpers import shift": "a file of your own is found if you hand it in beside the notebook",
     "import matplotlib.pyplot as plt\nplt.style.use('seaborn')": "`plt.style.use('seaborn')` failed",
     "%matplotlib ipympl": "`%matplotlib ipympl` failed",
     "import torch\ntorch.cuda.set_device(0)": "`torch.cuda.set_device(0)` failed",
@@ -133,7 +133,8 @@ def test_more_cells_than_anybody_writes_are_not_read(submission):
 def test_a_cell_in_newer_python_is_explained(marked):
     verdict = marked(set_up("type Number = float"))
     assert "not Python as version 3." in verdict.notes[0]
-    assert "at `type Number = float`. If the cell works for you, your Python is newer" in verdict.notes[0]
+    assert "at `type Number = float`; look there" in verdict.notes[0]
+    assert "If the cell works for you, your Python is newer" in verdict.notes[0]
     assert verdict.score < 8
 
 
@@ -167,7 +168,7 @@ def test_a_device_that_is_fixed_in_the_code_is_one_mistake(noise, marked):
     verdict = marked(vae_model=sampler(f"std = torch.exp(0.5 * logvar)\nreturn mu + std * torch.{noise}"))
     assert verdict.score == DEVICES[noise]
     lost = {check.misconception for check in verdict.checks if not check.points}
-    assert lost == ({"fixed_device"} if verdict.score == 7 else {None})
+    assert lost == ({"fixed_device"} if verdict.score == 7 else {"raises"})
 
 
 def test_compiled_functions_are_marked_as_plain_ones(marked):

@@ -22,6 +22,7 @@ Shape = tuple[int, int]  # batch, latent
 OTHERS: list[Shape] = [(1, 2), (37, 2), (16, 3), (9, 5), (11, 1)]  # beside `probes.MAIN`
 Gradients = tuple[Mapping[str, torch.Tensor], torch.Tensor, Reply]  # inputs, weights, reply
 NOTHING = torch.empty(0)
+SEED = 4  # of the calls with the same noise
 
 
 class Student(pytorch.Student):
@@ -38,8 +39,8 @@ class Student(pytorch.Student):
         super().__init__(*args, **kwargs)
         self.meets_scale: bool | None = None
         self.meets_centre: bool | None = None
-        self._same_noise: dict[tuple[Shape, int, bool], SameNoise | SubmissionError] = {}
-        self._gradients: dict[tuple[Shape, torch.dtype, bool], Gradients] = {}
+        self._same_noise: dict[tuple[str, Shape, int, bool], SameNoise | Asked] = {}
+        self._gradients: dict[tuple[str, Shape, torch.dtype, bool], Gradients] = {}
         self._loss_in_brackets = False
 
     @property
@@ -88,7 +89,7 @@ class Student(pytorch.Student):
         Args:
             second_call: whether it is made on the instance that was called last.
         """
-        key = shape, dtype, second_call
+        key = self.at, shape, dtype, second_call
         if key not in self._gradients:
             mu, logvar = probes.latents(seed=8, shape=shape, dtype=dtype)
             weights = signs(seed=9, shape=shape, dtype=dtype)
@@ -97,7 +98,7 @@ class Student(pytorch.Student):
             self._gradients[key] = {"mu": mu, "logvar": logvar}, weights, reply
         return self._gradients[key]
 
-    def same_noise(self, shape: Shape, seed: int = 4, second_call: bool = False) -> "SameNoise":
+    def same_noise(self, shape: Shape, seed: int = SEED, second_call: bool = False) -> "SameNoise":
         """Calls at one width and batch size that differ in mu and logvar alone.
 
         Args:
@@ -106,18 +107,21 @@ class Student(pytorch.Student):
         Raises:
             SubmissionError: one of them did not return.
         """
-        key = shape, seed, second_call
+        key = self.at, shape, seed, second_call
         found = self._same_noise.get(key)
         if found is None:
             try:
-                found = SameNoise.ask(self, *key)
-            except SubmissionError as error:
-                self._same_noise[key] = error
+                found = SameNoise.ask(self, *key[1:])
+            except SubmissionError:
+                self._same_noise[key] = self.record.calls[-1]
                 raise
             self._same_noise[key] = found
-        if isinstance(found, SubmissionError):
-            raise found
-        self.record.calls.append(Asked(found.call, found.reply))
+        asked = found if isinstance(found, Asked) else found.asked
+        if not any(asked is one for one in self.record.calls):  # once in each criterion's evidence
+            self.record.calls.append(asked)
+        if isinstance(found, Asked):
+            assert found.error is not None
+            raise found.error
         return found
 
     def everywhere(self) -> Iterator["SameNoise"]:
@@ -271,7 +275,7 @@ class SameNoise:
     """z at one width and batch size with the same seed, float64, shape (batch, latent) each.
 
     Attributes:
-        call, reply: all of it, with the last case's form.
+        asked: the call and the reply; the form is the last case's.
         second_call: whether the instance was called before.
         where: under which circumstances, for a sentence; "" where they are the usual ones.
         mu, logvar: (batch, latent).
@@ -280,8 +284,7 @@ class SameNoise:
         z: for mu and logvar.
     """
 
-    call: Call
-    reply: Reply
+    asked: Asked
     second_call: bool
     where: str
     mu: torch.Tensor
@@ -298,9 +301,14 @@ class SameNoise:
         ((mus, logvars),) = stacked(cases)
         if second_call:
             student.reparameterize(mu, logvar, seed=seed + 1)
-        reply = student.reparameterize(mus, logvars, seed=seed, each=LATENTS, same_instance=second_call)
+        student.reparameterize(mus, logvars, seed=seed, each=LATENTS, same_instance=second_call)
         where = "From the second call of a model on: " if second_call else "" if shape == probes.MAIN else at(shape)
-        return cls(student.record.calls.pop().call, reply, second_call, where, mu, logvar)
+        return cls(student.record.calls[-1], second_call, where, mu, logvar)
+
+    @property
+    def reply(self) -> Reply:
+        assert self.asked.reply is not None
+        return self.asked.reply
 
     def checked(self, student: Student) -> "SameNoise":
         """With the numbers; NotEarned where they are not there."""

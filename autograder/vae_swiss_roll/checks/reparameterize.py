@@ -20,7 +20,7 @@ from autograder.grading.pytorch import Mistake, values
 from autograder.sandbox.inside.messages import Reply
 from autograder.vae_swiss_roll import misconceptions, noise, probes
 from autograder.vae_swiss_roll.diagnosis import sampler as diagnosis
-from autograder.vae_swiss_roll.student import OTHERS, SameNoise, Shape, Student, at, no_tensor, not_finite, wrong_shape
+from autograder.vae_swiss_roll.student import OTHERS, SEED, SameNoise, Shape, Student, at, no_tensor, not_finite, wrong_shape
 
 CELL = "reparameterize"
 TRICK = "The reparameterization trick"
@@ -169,7 +169,9 @@ def scale(student: Student) -> NotEarned | None:
         def follows(factor: misconceptions.Formula) -> bool:
             return noise.spread_follows(*numbers, factor(usual.logvar.double()), factor(LOGVAR_ONE))
 
-        return judge_scale(student, usual, follows, numbers[0].std(dim=0) / numbers[1].std(dim=0))
+        show_scale(student, usual, ratio := numbers[0].std(dim=0) / numbers[1].std(dim=0))
+        return judge_scale(student, usual, follows, ratio)
+    show_scale(student, usual, usual.at_zero / usual.at_one)
     for found in student.everywhere():
         seen = scale_at(student, found)
         if seen is not None and (alone := noise_alone(student, found)) is not None:
@@ -199,9 +201,6 @@ def scale_at(student: Student, found: SameNoise) -> NotEarned | None:
 
 
 def judge_scale(student: Student, found: SameNoise, agrees: Callable[..., bool], ratio: torch.Tensor) -> NotEarned | None:
-    if found.where == "":
-        show_scale(student, found, ratio)
-
     def right(logvar: torch.Tensor) -> torch.Tensor:
         return (logvar / 2).exp()
 
@@ -284,7 +283,7 @@ def in_evaluation(student: Student) -> None:
         return  # other criteria say so
     mu = trained.mu
     try:
-        z = student.z(mu, trained.logvar, trained.call.seed, training=False)
+        z = student.z(mu, trained.logvar, SEED, training=False)
     except Raised as error:
         error.where = EVALUATION
         raise

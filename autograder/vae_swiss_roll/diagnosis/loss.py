@@ -457,7 +457,7 @@ def of_another_prior(terms: Mapping[str, float]) -> Finding | None:
     precision = 2 * terms.get("mu²", 0.0)
     if precision <= 0 or abs(2 * terms.get("exp(logvar)", 0.0) - precision) > 1e-4 * precision:
         return None
-    a = -terms.get("mu", 0.0) / precision
+    a = -terms.get("mu", 0.0) / precision or 0.0  # not −0
     constant = precision * a**2 / 2 - 0.5 - math.log(precision) / 2
     if abs(terms.get("1", 0.0) - constant) > 1e-4 or (precision, a) == (1, 0):
         return None
