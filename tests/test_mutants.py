@@ -1003,7 +1003,7 @@ WEAKER = {
         {"policies": {"mean_in_eval_mode": False}},
     ),
     "evaluation: never mu": (R, 'if not student.policies["mean_in_eval_mode"]:', "if True:", "train-only-sampling", "noise"),
-    "evaluation: not asked": (R, "trained.call.seed, training=False)", "trained.call.seed)", "zeros-in-evaluation", "noise"),
+    "evaluation: not asked": (R, "SEED, training=False)", "SEED)", "zeros-in-evaluation", "noise"),
     "evaluation: not drawn": (R, "n=FEWER_CALLS, training=False)", "n=FEWER_CALLS)", "zeros-in-evaluation", "noise"),
     "evaluation: it may raise": (
         R,

@@ -56,7 +56,8 @@ def test_a_hundred_times_the_same_verdict(verdicts, submission):
     found = verdicts[submission(**CONTESTED)]
     assert len(found) == TIMES
     assert len(set(found)) == 1
-    assert json.loads(found[0])["score"] == 4
+    # Scale, noise and the whole loss; of a wrong z that cannot be seeded no derivative is known.
+    assert json.loads(found[0])["score"] == 5
 
 
 def test_the_others_are_not_disturbed(verdicts, submission):
