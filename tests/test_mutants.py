@@ -1597,8 +1597,8 @@ WEAKER = {
     ),
     "KL gradient: the shape at another width": (
         K,
-        "not in BESIDE_THE_POINT + NO_PART",
-        "not in NO_PART",
+        "not in BESIDE_THE_POINT",
+        "not in ()",
         "averaged-for-full-batches-only",
         "gradient",
     ),
