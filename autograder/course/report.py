@@ -114,11 +114,7 @@ def table(class_: Class) -> str:
 
 def lines(person: Person, assignment: Assignment) -> Iterator[Sequence[object]]:
     for check in person.checks:
-        state = (
-            "no answer"
-            if check.unanswered
-            else {Outcome.PASSED: "earned", Outcome.FAILED: "lost"}.get(check.outcome, "not run")
-        )
+        state = "no answer" if check.unanswered else STATES[check.outcome]
         about = check.points, check.max_points, state, check.misconception or "", check.message
         yield check.cell, check.id, check.criterion.title, *about
     titles = headings.names(assignment)
