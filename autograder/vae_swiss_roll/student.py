@@ -297,7 +297,9 @@ class SameNoise:
     def ask(cls, student: Student, shape: Shape, seed: int, second_call: bool) -> "SameNoise":
         mu, logvar = probes.latents(seed=2, shape=shape, logvar_from=probes.SPREAD_FROM)
         zero, one = torch.zeros(shape), torch.ones(shape)
-        cases: list[Case] = [(zero, one), (zero, logvar), (mu, logvar), (mu, logvar)]  # twice: `follows_seed`
+        cases: list[Case] = [(zero, one), (zero, logvar), (mu, logvar)]
+        if shape == probes.MAIN:
+            cases.append((mu, logvar))  # once more: `follows_seed`
         ((mus, logvars),) = stacked(cases)
         if second_call:
             student.reparameterize(mu, logvar, seed=seed + 1)
@@ -312,7 +314,7 @@ class SameNoise:
 
     def checked(self, student: Student) -> "SameNoise":
         """With the numbers; NotEarned where they are not there."""
-        z = student.value(self.reply, (4, *self.mu.shape))
+        z = student.value(self.reply, (self.asked.call.cases, *self.mu.shape))
         return dataclasses.replace(self, at_one=z[0], at_zero=z[1], z=z[2])
 
 
