@@ -81,9 +81,12 @@ def prior(student: Student, shape: Shape, dtype: torch.dtype) -> None:
             moved = zero.clone()
             moved[row, column] = by
             moves += [("mu", by, (row, column), (moved, zero)), ("logvar", by, (row, column), (zero, moved))]
-    balanced = (torch.arange(batch * latent).reshape(shape) % 2 * 2 - 1).to(dtype)  # what is averaged before it is squared is 0
-    if batch * latent % 2 == 0:
-        away += [(step * balanced, zero), (zero, step * balanced)]
+    # What is averaged before it is squared, over the dimensions or over the batch, is 0.
+    places_of = torch.arange(batch * latent).reshape(shape)
+    for number, count in ((places_of, batch * latent), (places_of // latent, batch)):
+        if count % 2 == 0:
+            balanced = (number % 2 * 2 - 1).to(dtype)
+            away += [(step * balanced, zero), (zero, step * balanced)]
     error = 0.0
     at_prior, *found = measure_each(student, x, [(zero, zero), *away, *(case for *_, case in moves)])
     if estimated(student):
