@@ -23,7 +23,7 @@ from autograder.errors import NotEarned, SubmissionError
 from autograder.grading import fitting
 from autograder.vae_swiss_roll import misconceptions, probes
 from autograder.vae_swiss_roll.reference import Average, kl_terms, reconstruction
-from autograder.vae_swiss_roll.student import Case, Shape, Student
+from autograder.vae_swiss_roll.student import Case, Shape, Student, at
 
 LOSS, AVERAGING, RECONSTRUCTION = "4. The loss", misconceptions.AVERAGING, "The reconstruction error"
 BETAS = (0.0, 0.5, 1.0, 2.0, 3.0)
@@ -104,7 +104,8 @@ def findings(asked: Asked, averages: Mapping[str, Average]) -> list[Finding]:
 def of_the_reconstruction(asked: Asked) -> list[Finding]:
     def part(batch: int, beta: float) -> float:
         """What a reconstruction that is off adds to the loss, beside what it should."""
-        cases = [probes.latents(72, (batch, 3))]
+        mu, logvar = probes.latents(72, (batch, 3))
+        cases = [(mu / 50, logvar / 50)]  # where the KL is small: beside a large one nothing would show
         gained = float(asked(cases, beta, perfect=False) - asked(cases, beta))
         return gained / float(reconstruction(*asked.points(batch)))
 
@@ -168,7 +169,7 @@ def of_beta(asked: Asked) -> tuple[list[Finding], Kl | None]:
     losses = {beta: asked(cases, beta) for beta in BETAS}
     moved = {beta: float(value[0] - value[1]) for beta, value in losses.items()}
     if moved[1.0] == 0 == moved[2.0]:
-        return [Finding(*NO_KL)], None
+        return [elsewhere_alone(asked) or Finding(*NO_KL)], None
     size = max(abs(value) for value in moved.values())
 
     def follows(weight: Callable[[float], float]) -> bool:
@@ -214,6 +215,21 @@ def of_beta(asked: Asked) -> tuple[list[Finding], Kl | None]:
     return [Finding(f"The KL does not grow in proportion to `beta`: {said}.", "not_linear_in_beta", LOSS)], functools.partial(
         asked, beta=1.0
     )
+
+
+def elsewhere_alone(asked: Asked) -> Finding | None:
+    """For a KL that does not move with 5 points and 3 latent dimensions: whether it does with others."""
+    for shape, name in (((5, 2), "dimensions_left_out"), ((128, 3), "part_of_the_batch_left_out")):
+        mu, logvar = probes.latents(73, shape)
+        there, near = asked([(mu, logvar), (mu / 50, logvar / 50)], 1.0)
+        if there != near:
+            return Finding(
+                f"{at((5, 3))}your KL is missing, or always the same; {at(shape).lower().rstrip(': ')} it is there. Nothing may depend on how "
+                "many there are.",
+                name,
+                AVERAGING,
+            )
+    return None
 
 
 # --- the KL ----------------------------------------------------------------------------------------------------------
