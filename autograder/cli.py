@@ -305,7 +305,7 @@ def feedback(
         err.print("Interrupted: the pages that are written stay. The same command goes on with the others.")
         raise typer.Exit(130) from None
     if written.waiting:
-        out.print(f"[yellow]{escape(written.waiting)}[/] The pages say so.", soft_wrap=True)
+        out.print(f"[yellow]{escape(str(written.waiting))}[/] The pages say so.", soft_wrap=True)
     known = f", {written.unchanged} were up to date" if written.unchanged else ""
     pages = "1 page" if len(written.pages) == 1 else f"{len(written.pages) or 'No'} pages"
     out.print(f"{pages} written{known}, in {time.monotonic() - started:.0f} s: {written.folder}", soft_wrap=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what marks is imported only by the commands that mark
     from autograder.course.regrade import Regrade
     from autograder.course.selftest import OfSlip, Outcome
     from autograder.doctor import Finding
+    from autograder.nbgrader.marks import Waiting
     from autograder.sandbox.outside.conformance import Result
 
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -47,9 +48,7 @@ def show_demo(made: "Demo", assignment: "Assignment", output: pathlib.Path, seco
     table = Table("student", "what they handed in", *assignment.test_cells, "for a person", title="The sample class, as marked")
     for row in made.rows:
         cells = ["—" if score is None else f"{score:g} of {of:g}" for score, of in row.cells.values()]
-        table.add_row(
-            row.student, row.story, *cells, f"{row.waiting} cell{'s' if row.waiting > 1 else ''}" if row.waiting else ""
-        )
+        table.add_row(row.student, row.story, *cells, row.waiting)
     out.print(table)
     for what, path in [
         ("student release", made.release),
@@ -86,12 +85,8 @@ class Tally:
             self.scores[result.verdict.score] += 1
             self.of = max(self.of, result.verdict.max_score)
 
-    def show(self, seconds: float, waiting: str) -> None:
-        """Prints it.
-
-        Args:
-            waiting: which answers of the class wait for a person, in a sentence, or "".
-        """
+    def show(self, seconds: float, waiting: "Waiting") -> None:
+        """Prints it, and what of the class waits for a person."""
         if self.scores:
             table, count = Table("points", "students", "", title="Marks by machine"), self.scores.total()
             for points, students in sorted(self.scores.items(), reverse=True):
@@ -108,7 +103,8 @@ class Tally:
             + (f", {self.known} of them known from before" if self.known else "")
             + (f"; {len(self.ungradable)} could not be marked." if self.ungradable else ".")
         )
-        out.print(f"{escape(waiting)} Mark them in formgrader." if waiting else "Nothing waits for a person.", soft_wrap=True)
+        what = f"{escape(str(waiting))} Mark them in formgrader." if waiting else "Nothing waits for a person."
+        out.print(what, soft_wrap=True)
 
 
 def show_moves(moves: "Sequence[Move]", to: Console = out) -> None:
@@ -149,10 +145,8 @@ def of(points: float | None) -> str:
 
 def show_report(class_: "Class", page: pathlib.Path, data: pathlib.Path) -> None:
     """Prints where the report is, and what it cannot know yet."""
-    waiting = [person for person in class_.people if any(mark.points is None for mark in person.marks.values())]
-    marks = sum(mark.points is None for person in waiting for mark in person.marks.values())
-    if waiting:
-        out.print(f"{marks} cells of {len(waiting)} students wait for a person; they are not counted as zero.")
+    if class_.waiting:
+        out.print(f"{escape(str(class_.waiting))} They are not counted as zero.", soft_wrap=True)
     if class_.unrecorded:
         out.print(f"{class_.unrecorded} handed in and are not marked yet: `autograder grade`.")
     for path in (page, data):

@@ -20,7 +20,9 @@ from autograder.course.folder import Course
 from autograder.criteria import Criterion
 from autograder.grading import results
 from autograder.grading.verdict import CheckResult, Outcome, Status, Verdict
+from autograder.nbgrader.marks import Waiting
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, kl, sample
+from tests import commands
 from tests.conftest import ROOT
 from tests.test_browser import CHROMIUM, QUIET
 from tests.test_cli import run
@@ -320,7 +322,11 @@ def facts(page):
 def test_what_nobody_marked_is_counted_as_waiting_and_never_as_zero(class_, page):
     rows = {row.title: row for row in analysis.written(class_)}
     trick = rows["Question 1: why the trick?"]
-    assert (trick.marked, trick.waiting, trick.mean) == (1, 2, 2.0)  # ada; finn and jack; the others left it empty
+    assert (trick.marked, trick.waiting, trick.mean) == (
+        1,
+        1,
+        2.0,
+    )  # ada; finn; jack waits as a whole; empty otherwise
     machine = analysis.by_machine(class_)
     assert (len(machine.points), machine.waiting) == (8, 1)
     assert machine.mean == pytest.approx((8 + 7.5 + 7 + 6 + 7 + 7 + 7 + 0) / 8)  # chloe has what a person gave her
@@ -364,7 +370,7 @@ def person(*points, names=("a.first", "a.second", "a.third", "b.fourth")):
 
 def test_what_the_strong_earn_separates_and_what_they_lose_does_the_reverse(assignment):
     people = [person(1, 1, 1, 0), person(1, 1, 1, 0), person(1, 0, 1, 1), person(0, 0, 0, 1), person(0, 0, 0, 1)]
-    first, *_, fourth = analysis.criteria(analysis.Class(assignment, "", people, 0, False))
+    first, *_, fourth = analysis.criteria(analysis.Class(assignment, "", people, 0, False, Waiting.of({})))
     assert first.separates > 0.5
     assert fourth.separates < -0.5
 
@@ -442,10 +448,25 @@ def test_the_page_loads_and_runs_nothing_and_fits_a_telephone(page, tmp_path):
         browser.close()
 
 
+WAITING = "2 answers wait for a person, of 2 students: ada, finn. 1 submission could not be marked and needs a person: jack."
+
+
+def test_every_command_and_the_report_count_alike_what_waits(course):
+    said = {name: run(name, cwd=course) for name in ("grade", "feedback", "report")}
+    said["export"] = commands.run("nbgrader", "export", cwd=course)
+    for name, done in said.items():
+        assert WAITING in " ".join((done.stdout + done.stderr).split()), (name, done.stdout, done.stderr)
+    shown = facts((course / "reports" / NAME / "report.html").read_text())
+    assert "Written answers 2 wait" in shown
+    assert "Could not be marked 1 waiting for a person" in shown
+    assert "jack not yet marked not yet marked the submission" in shown
+
+
 def test_the_command_writes_page_and_table_and_says_what_waits(course):
     done = run("report", "--anonymous", cwd=course)
     assert done.returncode == 0, done.stderr
-    assert "cells of 3 students wait for a person; they are not counted as zero." in done.stdout
+    assert "of 2 students: student" in done.stdout
+    assert "They are not counted as zero." in done.stdout
     for name in ("report.html", "report.csv"):
         assert (course / "reports" / NAME / name).read_text()
     assert run("report", "--formgrader", "javascript:alert(1)", cwd=course).returncode == 2

@@ -29,7 +29,7 @@ from autograder.course.recorded import Recorded
 from autograder.errors import CourseError
 from autograder.grading.verdict import CheckResult, Outcome, Status, Verdict, known_as
 from autograder.nbgrader import headings, submitted
-from autograder.nbgrader.marks import Mark, Marks
+from autograder.nbgrader.marks import Mark, Marks, Waiting
 
 FEW = 50  # students, below which a correlation is mostly chance
 SHOWN = 12  # rows of a table of sentences
@@ -81,6 +81,7 @@ class Class:
         people: those who are recorded, in the order of their shown names.
         unrecorded: how many handed in something that is not in the gradebook yet.
         anonymous: whether names stand for others.
+        waiting: what waits for a person, by shown names.
     """
 
     assignment: Assignment
@@ -88,6 +89,7 @@ class Class:
     people: Sequence[Person]
     unrecorded: int
     anonymous: bool
+    waiting: Waiting
 
     @property
     def graded(self) -> list[Person]:
@@ -119,12 +121,13 @@ def gather(course: Course, assignment: Assignment, anonymous: bool = False, form
     order = list(marks)
     if anonymous:
         secrets.SystemRandom().shuffle(order)
-    width, people = len(str(len(order))), []
+    width, people, waiting = len(str(len(order))), [], {}
     for number, student in enumerate(order, start=1):
         link = "" if anonymous or not formgrader else f"{formgrader.rstrip('/')}/submissions/{pages[student]}/"
         name = f"student {number:0{width}}" if anonymous else student
         people.append(person(course, assignment, student, marks[student], name, link))
-    return Class(assignment, course.coursedir.course_id, people, unrecorded, anonymous)
+        waiting[name] = marks[student]
+    return Class(assignment, course.coursedir.course_id, people, unrecorded, anonymous, Waiting.of(waiting))
 
 
 def formgraders_pages(course: Course, assignment: Assignment) -> dict[str, str]:
@@ -426,7 +429,8 @@ class QuestionRow:
     Attributes:
         title: its heading.
         of: what it is worth.
-        marked, waiting, empty: numbers of students; what was left empty has 0 points and needs nobody.
+        marked, waiting, empty: numbers of students; what was left empty has 0 points and needs nobody. Whose submission waits
+            as a whole is in none of them.
         mean: of those that a person marked; None where there are none.
     """
 
@@ -440,8 +444,9 @@ class QuestionRow:
 
 def written(class_: Class) -> list[QuestionRow]:
     found, titles = [], headings.names(class_.assignment)
+    people = [person for person in class_.people if person.name not in class_.waiting.ungradable]
     for grade_id, data in class_.assignment.graded_cells.items():
-        marks = [person.marks[grade_id] for person in class_.people if grade_id in person.marks]
+        marks = [person.marks[grade_id] for person in people if grade_id in person.marks]
         if not marks or grade_id in class_.assignment.test_cells or not data["grade"]:
             continue
         by_hand = [mark.points for mark in marks if mark.points is not None and mark.by_person is not None]
@@ -469,7 +474,7 @@ class Run:
     Attributes:
         median: seconds for one submission.
         slow: those that took `SLOW` times as long and more, and as many seconds; the slowest first.
-        ungradable: those that wait for a person.
+        ungradable: those that could not be marked by the machine.
         repaired: (note, whose), the most frequent first.
         lost: how many have no verdict of ours, so that only their points are known.
     """

@@ -6,16 +6,15 @@ import shutil
 from collections.abc import Callable
 
 import nbformat
-from nbgrader.api import Gradebook
 
 from autograder.assignment import Assignment
 from autograder.course import analysis, feedback, report
 from autograder.course.batch import grade_class
 from autograder.course.executors import Processes
-from autograder.course.folder import quiet
 from autograder.course.release import make, new_course
 from autograder.errors import CourseError
 from autograder.nbgrader import FORMGRADER
+from autograder.nbgrader.marks import Marks, counted
 
 
 @dataclasses.dataclass
@@ -25,14 +24,14 @@ class Row:
     Attributes:
         student, story: who, and what they did.
         cells: grade_id → (score or None, max score) of the automatically graded cells.
-        waiting: number of cells that wait for a person.
+        waiting: what waits for a person, in words, or "".
         feedback: path of the feedback page.
     """
 
     student: str
     story: str
     cells: dict[str, tuple[float | None, float]]
-    waiting: int
+    waiting: str
     feedback: pathlib.Path
 
 
@@ -76,10 +75,11 @@ def run(root: pathlib.Path, assignment: Assignment, progress: Callable[[int, int
     feedback.write(course, assignment)
     grades = root / "grades.csv"
     course.export(grades)
-    with quiet(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
-        rows = [
-            row(gradebook, assignment, name, story, course.feedback(assignment, name)) for name, (story, _) in students.items()
-        ]
+    class_marks = course.marks(assignment)
+    rows = [
+        row(assignment, name, story, class_marks[name], course.feedback(assignment, name))
+        for name, (story, _) in students.items()
+    ]
     class_ = analysis.gather(course, assignment, formgrader=FORMGRADER)
     page, _ = report.write(class_, root / report.FOLDER / assignment.assignment_id, similar=True)
     progress(total, total, "done")
@@ -99,8 +99,7 @@ def new_folder(root: pathlib.Path) -> None:
 STAMP = "made-by-autograder-demo.txt"
 
 
-def row(gradebook: Gradebook, assignment: Assignment, student: str, story: str, page: pathlib.Path) -> Row:
-    submission = gradebook.find_submission_notebook(assignment.name, assignment.name, student)
-    grades = {grade.cell.name: grade for grade in submission.grades}
-    cells = {name: (grades[name].auto_score, grades[name].max_score_gradecell) for name in assignment.test_cells}
-    return Row(student, story, cells, sum(grade.needs_manual_grade for grade in grades.values()), page)
+def row(assignment: Assignment, student: str, story: str, own: Marks, page: pathlib.Path) -> Row:
+    cells = {name: (own.cells[name].by_machine, own.cells[name].of) for name in assignment.test_cells}
+    answers = counted(len(own.waiting), "answer", "answers") if own.waiting else ""
+    return Row(student, story, cells, "all of it" if own.ungradable else answers, page)

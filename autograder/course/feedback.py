@@ -34,13 +34,13 @@ class Written:
         folder: where they are.
         pages: student → path, of those that were written now.
         unchanged: number of those that were there already.
-        waiting: how many answers wait for a person and whose, in a sentence; "" where none does.
+        waiting: what waits for a person.
     """
 
     folder: pathlib.Path
     pages: dict[str, pathlib.Path]
     unchanged: int
-    waiting: str
+    waiting: marks.Waiting
 
 
 def write(
@@ -73,7 +73,7 @@ def write(
         progress(len(changed), len(changed), "done")
     folder, _ = students_folder(course.coursedir, course.coursedir.feedback_directory, assignment.assignment_id)
     pages = {student: course.feedback(assignment, student) for student in changed}
-    return Written(folder, pages, len(marked) - len(changed), marks.waiting(class_))
+    return Written(folder, pages, len(marked) - len(changed), marks.Waiting.of(class_))
 
 
 def is_current(course: Course, assignment: Assignment, student: str, own: marks.Marks) -> bool:

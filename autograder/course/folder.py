@@ -22,7 +22,7 @@ from autograder.grading.results import Results
 from autograder.grading.settings import Settings
 from autograder.nbgrader import autograde, configuration, generate_feedback, marks, recognition
 from autograder.nbgrader.export import ExportMarks
-from autograder.nbgrader.marks import Marks
+from autograder.nbgrader.marks import Marks, Waiting
 from autograder.nbgrader.submitted import HandedIn
 
 
@@ -105,9 +105,9 @@ class Course:
         with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             return marks.of_assignment(gradebook, assignment.assignment_id, notebook=assignment.notebook_id)
 
-    def waiting(self, assignment: Assignment) -> str:
-        """How many answers wait for a person and whose, in a sentence; "" where none does."""
-        return marks.waiting(self.marks(assignment))
+    def waiting(self, assignment: Assignment) -> Waiting:
+        """What waits for a person."""
+        return Waiting.of(self.marks(assignment))
 
     def export(self, to: pathlib.Path) -> None:
         """Runs `nbgrader export`, with our list of grades, whatever the course has configured."""

@@ -58,7 +58,6 @@ def page(class_: Class, similar: bool = False) -> str:
         run=analysis.run(class_),
         groups=analysis.similar_answers(class_) if similar else None,
         plots=pictures(machine, rows, named, questions),
-        waiting={person.name: sum(mark.points is None for mark in person.marks.values()) for person in class_.people},
     )
 
 

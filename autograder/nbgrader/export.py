@@ -38,7 +38,7 @@ class ExportMarks(ExportPlugin):
             if self.assignment and assignment.name not in map(str, self.assignment):
                 continue
             class_ = marks.of_assignment(gradebook, assignment.name)
-            if waiting := marks.waiting(class_):
+            if waiting := marks.Waiting.of(class_):
                 self.log.warning("%s: %s Their cells are empty.", assignment.name, waiting)
             own = self._lines(gradebook, assignment, class_)
             lines += own

@@ -70,7 +70,7 @@ class FeedbackExporter(HTMLExporter):
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
             names = [student.name for student in students]
             self.marks = marks.of_assignment(gradebook, coursedir.assignment_id, names, self.assignment.notebook_id)
-        if (waiting := marks.waiting(self.marks)) and not isinstance(converter, Students):
+        if (waiting := marks.Waiting.of(self.marks)) and not isinstance(converter, Students):
             self.log.warning("%s The pages say so.", waiting)
 
     def from_filename(self, filename: str, *args: Any, **kwargs: Any) -> tuple[str, dict[str, Any]]:

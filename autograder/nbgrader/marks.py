@@ -5,7 +5,7 @@ nbgrader's own sums count as 0 what nobody has marked. Whatever shows or hands o
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from nbgrader.api import (
@@ -37,6 +37,7 @@ class Mark:
         by_machine, by_person: points; None where there are none of that kind.
         extra: extra credit.
         waits: whether a person has to look at it, nbgrader's `needs_manual_grade`.
+        test: whether it is a test cell, which the machine marks.
     """
 
     of: float
@@ -44,6 +45,7 @@ class Mark:
     by_person: float | None = None
     extra: float = 0.0
     waits: bool = False
+    test: bool = False
 
     @property
     def points(self) -> float | None:
@@ -84,6 +86,11 @@ class Marks:
         return [grade_id for grade_id, mark in self.cells.items() if mark.points is None or mark.outdated]
 
     @property
+    def ungradable(self) -> bool:
+        """Whether the machine could not mark it, and no person has: then the whole of it waits, and no answer by itself."""
+        return any(mark.test and mark.points is None for mark in self.cells.values())
+
+    @property
     def so_far(self) -> float | None:
         """Points of what is marked, the penalty taken off; None where nothing is."""
         points = [mark.points for mark in self.cells.values() if mark.points is not None]
@@ -113,6 +120,8 @@ def of_assignment(
         chosen.append(Notebook.name == notebook)
     if students is not None:
         chosen.append(SubmittedAssignment.student_id.in_(list(students)))
+    answer = BaseCell.__table__.alias()  # what is graded and students fill is marked by a person
+    filled = (answer.c.notebook_id == BaseCell.notebook_id) & (answer.c.name == BaseCell.name)
     graded = gradebook.db.execute(
         of_submissions(
             Grade,
@@ -125,10 +134,12 @@ def of_assignment(
             Grade.manual_score,
             Grade.extra_credit,
             Grade.needs_manual_grade,
+            (GradeCell.__table__.c.id.is_not(None) & answer.c.id.is_(None)).label("test"),
         )
         .join(Student, Student.id == SubmittedAssignment.student_id)
         .outerjoin(GradeCell.__table__, GradeCell.__table__.c.id == Grade.cell_id)
         .outerjoin(TaskCell.__table__, TaskCell.__table__.c.id == Grade.cell_id)
+        .outerjoin(answer, filled & (answer.c.type == "SolutionCell"))
         .where(*chosen)
     ).all()
     said = func.coalesce(Comment.manual_comment, Comment.auto_comment).label("said")
@@ -163,7 +174,7 @@ def in_rows(graded: list[Any], commented: list[Any], several: bool) -> Marks:
         return f"{row.notebook}/{row.grade_id}" if several else row.grade_id
 
     cells = {
-        name(row): Mark(row.of, row.auto_score, row.manual_score, row.extra_credit or 0.0, row.needs_manual_grade)
+        name(row): Mark(row.of, row.auto_score, row.manual_score, row.extra_credit or 0.0, row.needs_manual_grade, row.test)
         for row in graded
     }
     penalties = {row.notebook: row.late_submission_penalty or 0.0 for row in graded}
@@ -187,14 +198,53 @@ def verdict_of(nb: Mapping[str, Any]) -> Verdict | None:
         return None
 
 
-def waiting(marks: Mapping[str, Marks], most: int = 5) -> str:
-    """How many answers wait for a person and whose, in a sentence; "" where none does."""
-    found = {student: own.waiting for student, own in marks.items() if own.waiting}
-    if not found:
-        return ""
-    count, changed = sum(map(len, found.values())), sum(mark.outdated for own in marks.values() for mark in own.cells.values())
-    names = ", ".join([*sorted(found)[:most], *(["…"] if len(found) > most else [])])
-    also = f" ({changed} changed since a person marked {'it' if changed == 1 else 'them'})" if changed else ""
-    waits = "1 answer waits" if count == 1 else f"{count} answers wait"
-    students = "1 student" if len(found) == 1 else f"{len(found)} students"
-    return f"{waits} for a person{also}, of {students}: {names}."
+@dataclasses.dataclass(frozen=True)
+class Waiting:
+    """What of a class waits for a person: one sentence, or two; false, and "", where nothing does.
+
+    Attributes:
+        answers: student → grade_ids of the answers that nobody has marked, or that have changed since.
+        changed: how many of them have changed.
+        ungradable: whose submission could not be marked. It waits as a whole, and none of its cells is an answer.
+    """
+
+    answers: Mapping[str, Sequence[str]]
+    changed: int
+    ungradable: Sequence[str]
+
+    @classmethod
+    def of(cls, class_: Mapping[str, Marks]) -> "Waiting":
+        ungradable = [student for student, own in class_.items() if own.ungradable]
+        answers = {student: own.waiting for student, own in class_.items() if own.waiting and not own.ungradable}
+        changed = sum(class_[student].cells[grade_id].outdated for student, own in answers.items() for grade_id in own)
+        return cls(answers, changed, ungradable)
+
+    @property
+    def count(self) -> int:
+        """Of the answers."""
+        return sum(map(len, self.answers.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self.answers or self.ungradable)
+
+    def __str__(self) -> str:
+        sentences = []
+        if self.answers:
+            also = f" ({self.changed} changed since a person marked {'it' if self.changed == 1 else 'them'})"
+            sentences.append(
+                f"{counted(self.count, 'answer waits', 'answers wait')} for a person{also if self.changed else ''}, "
+                f"of {counted(len(self.answers), 'student', 'students')}: {some(self.answers)}."
+            )
+        if self.ungradable:
+            which = counted(len(self.ungradable), "submission", "submissions")
+            need = "needs" if len(self.ungradable) == 1 else "need"
+            sentences.append(f"{which} could not be marked and {need} a person: {some(self.ungradable)}.")
+        return " ".join(sentences)
+
+
+def counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def some(students: Collection[str], most: int = 5) -> str:
+    return ", ".join([*sorted(students)[:most], *(["…"] if len(students) > most else [])])
