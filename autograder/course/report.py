@@ -16,6 +16,7 @@ from autograder.course import analysis, plots
 from autograder.course.analysis import Class, CriterionRow, Distribution, MistakeRow, Person, QuestionRow
 from autograder.grading.verdict import Outcome
 from autograder.nbgrader import headings
+from autograder.nbgrader.export import as_text
 
 FOLDER = "reports"  # in the course's
 LONG = 6  # mistakes that are told at length, if several made them; the others stand in a table
@@ -107,7 +108,7 @@ def table(class_: Class) -> str:
     writer.writerow(COLUMNS)
     for person in class_.people:
         for line in lines(person, class_.assignment):
-            writer.writerow([harmless(person.name), *map(harmless, line)])
+            writer.writerow([as_text(person.name), *map(as_text, line)])
     return text.getvalue()
 
 
@@ -124,11 +125,6 @@ def lines(person: Person, assignment: Assignment) -> Iterator[Sequence[object]]:
             points = "" if mark.points is None else mark.points
             state = "not yet marked" if mark.points is None else "marked"
             yield cell, "", titles[cell], points, mark.of, state, "", ""
-
-
-def harmless(value: object) -> object:
-    """What a spreadsheet would take for a formula, as text."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def write(class_: Class, folder: pathlib.Path, similar: bool = False) -> tuple[pathlib.Path, pathlib.Path]:

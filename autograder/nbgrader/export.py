@@ -45,8 +45,8 @@ class ExportMarks(ExportPlugin):
             columns |= dict.fromkeys(ordered(own, class_, self._cells(assignment.name)))
         with pathlib.Path(to).open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(lines)
+            writer.writerow({column: as_text(column) for column in columns})
+            writer.writerows({column: as_text(value) for column, value in line.items()} for line in lines)
 
     @property
     def _coursedir(self) -> Any:
@@ -92,6 +92,11 @@ class ExportMarks(ExportPlugin):
                 for check in marks.explained(verdict, grade_id, mark) if notebook in ("", path.stem) else ():
                     found[column + check.id.removeprefix(grade_id)] = check.points if mark.by_person is None else None
         return found
+
+
+def as_text(value: object) -> object:
+    """What a spreadsheet would take for a formula, so that it shows it instead."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def of_submission(own: Marks) -> dict[str, Any]:
