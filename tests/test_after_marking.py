@@ -144,7 +144,7 @@ def test_who_moves_is_told_by_cause_with_both_sentences_and_nothing_is_recorded(
     assert "reparameterize.noise (standard normal noise), 1 → 0.5: chloe, mallory, nils, olga\n" in noise
     assert policy.startswith("Because of the policy kl_summed_over_batch, not accepted → accepted:\n")
     assert "kl_divergence.value (the whole loss), 0 → 1: finn, sven\n    before: Your KL is summed over the batch" in policy
-    for line in ("7 → 8 of 8: finn, sven", "7 → 6.5 of 8: chloe*, nils, olga"):
+    for line in ("7 → 8 of 8: finn, sven", "7 → 6.5 of 8: nils, olga", "7.5 → 7.5 of 8: chloe*"):
         assert f"  {line}\n" in who
     assert "* A person has set points of theirs" in who
     assert "6 students move, of 9 who are recorded; the page of 1 other changes, and the points stay." in who

@@ -11,8 +11,8 @@ from typing import Any
 from autograder.assignment import Assignment
 from autograder.course.recorded import Recorded
 from autograder.grading.results import Origin
-from autograder.grading.verdict import Status, Verdict
-from autograder.nbgrader.marks import Marks
+from autograder.grading.verdict import Verdict
+from autograder.nbgrader.marks import Mark, Marks
 
 UNMARKED = "another file, or another way to read it: it could not be marked before"
 NOT_KEPT = "something unknown (the earlier verdict is gone; compared with the gradebook's points)"
@@ -61,7 +61,8 @@ class Move:
 
     Attributes:
         student: nbgrader's id.
-        before, after: points by machine; None: could not be marked.
+        before, after: points of the test cells together, as the gradebook has and would have them; what a person set stays in
+            both. None: one of them could not be marked.
         of: what they could be now.
         changes: criterion by criterion, in the test cells whose points change, or, where none does, in all.
         cells: whether the points of a test cell change, which are what the gradebook has.
@@ -95,29 +96,34 @@ def compare(
     """
     own = {cell: marks.cells[cell] for cell in assignment.test_cells if cell in marks.cells}
     by_hand = any(mark.by_person is not None for mark in own.values())
-    of, after = verdict.max_score, points(verdict)
+    of, after = verdict.max_score, total(own, by_machine(verdict))
     if before.verdict is None or not before.origin:
-        by_machine = {cell: mark.by_machine for cell, mark in own.items()}
-        changes = tuple(by_cell(by_machine, verdict))
-        known = [points for points in by_machine.values() if points is not None]
-        was = sum(known) if known else None
-        return Move(student, was, after, of, changes, True, by_hand) if changes else None
+        recorded = {cell: mark.by_machine for cell, mark in own.items()}
+        changes = tuple(by_cell(recorded, verdict))
+        return Move(student, total(own, recorded), after, of, changes, True, by_hand) if changes else None
     found = list(causes(before.origin, origin, assignment))
     changes = tuple(by_criterion(before.verdict, verdict, found))
     if not changes:
         return None
     cells = moved_cells(before.verdict, verdict)
     changes = tuple(change for change in changes if change.id.partition(".")[0] in cells) or changes
-    return Move(student, points(before.verdict), after, of, changes, bool(cells), by_hand)
+    return Move(student, total(own, by_machine(before.verdict)), after, of, changes, bool(cells), by_hand)
 
 
-def points(verdict: Verdict) -> float | None:
-    return verdict.score if verdict.status == Status.GRADED else None
+def by_machine(verdict: Verdict) -> dict[str, float]:
+    """Test cell → its points, as the gradebook has them: none where it could not be marked."""
+    return {cell: got for cell, (got, _) in verdict.cells.items()}
+
+
+def total(own: Mapping[str, Mark], points: Mapping[str, float | None]) -> float | None:
+    """What the test cells come to where the machine gives these points; None where it gives one of them none."""
+    found = [dataclasses.replace(mark, by_machine=points.get(cell), waits=False).points for cell, mark in own.items()]
+    return None if None in found else sum(point for point in found if point is not None)
 
 
 def moved_cells(old: Verdict, new: Verdict) -> set[str]:
-    """The test cells whose points change, as the gradebook has them: none where it could not be marked."""
-    before, after = ({cell: got for cell, (got, _) in verdict.cells.items()} for verdict in (old, new))
+    """The test cells whose points by machine change."""
+    before, after = by_machine(old), by_machine(new)
     return {cell for cell in {*before, *after} if not same(before.get(cell), after.get(cell))}
 
 
