@@ -1,5 +1,6 @@
 """After a class is marked: the class report, and marking anew with the reasons for every mark that moves."""
 
+import ast
 import csv
 import html
 import io
@@ -486,6 +487,12 @@ def test_each_mistake_of_the_catalogue_has_something_to_say_about_it(assignment)
     named = {name for names in lost for mistake in names.values() if mistake for name in re.split(r"[+/]", mistake)}
     assert len(named) > 100
     assert named - set(assignment.remarks) == {"not_done"}
+    # And nothing is said about what nobody is told: a name is in an answer of the catalogue, in a slip, or in the code.
+    slips = {name for entry in selftest.slipped(assignment, 1) for name in entry.names}
+    code = [path for path in assignment.folder.rglob("*.py") if path.name != "remarks.py"]
+    nodes = (node for path in code for node in ast.walk(ast.parse(path.read_text())))
+    literals = {node.value for node in nodes if isinstance(node, ast.Constant)}
+    assert set(assignment.remarks) - named - slips <= literals
     assert all(40 < len(remark) < 400 for remark in assignment.remarks.values())
 
 
