@@ -371,7 +371,7 @@ def person(*points, names=("a.first", "a.second", "a.third", "b.fourth")):
 
 def test_what_the_strong_earn_separates_and_what_they_lose_does_the_reverse(assignment):
     people = [person(1, 1, 1, 0), person(1, 1, 1, 0), person(1, 0, 1, 1), person(0, 0, 0, 1), person(0, 0, 0, 1)]
-    first, *_, fourth = analysis.criteria(analysis.Class(assignment, "", people, 0, False, Waiting.of({})))
+    first, *_, fourth = analysis.criteria(analysis.Class(assignment, "", people, 0, 0, False, Waiting.of({})))
     assert first.separates > 0.5
     assert fourth.separates < -0.5
 
@@ -382,6 +382,19 @@ def test_how_the_run_went_names_what_is_unreadable_with_a_way_there(class_, page
     assert "is not JSON" in jack.problem
     assert re.search(r'<a href="http://localhost:8888/formgrader/submissions/\w{32}/">jack</a>', page)
     assert jack.problem in html.unescape(facts(page))
+
+
+def test_a_report_claims_nothing_where_files_were_put_away(course, assignment):
+    assert "9 students all who handed in" in facts(report.page(analysis.gather(Course(course), assignment)))
+    shutil.rmtree(course / "submitted" / "nils")
+    for student in HANDED_IN:
+        rewritten(course, student, lambda found: found.pop("verdict"))
+    rewritten(course, "gina", lambda found: found.pop("verdict"))
+    page = facts(report.page(analysis.gather(Course(course), assignment)))
+    assert "9 students what 1 of them handed in is not there any more" in page
+    assert "How the run went Something else marked 8 students" in page
+    shutil.rmtree(course / "submitted")
+    assert "what 9 of them" in facts(report.page(analysis.gather(Course(course), assignment)))
 
 
 def test_similar_answers_are_shown_when_asked_for_with_how_often_right_ones_agree(class_, page):

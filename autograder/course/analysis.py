@@ -80,6 +80,7 @@ class Class:
         course_id: nbgrader's, or "".
         people: those who are recorded, in the order of their shown names.
         unrecorded: how many handed in something that is not in the gradebook yet.
+        put_away: of how many who are recorded it is not there any more.
         anonymous: whether names stand for others.
         waiting: what waits for a person, by shown names.
     """
@@ -88,6 +89,7 @@ class Class:
     course_id: str
     people: Sequence[Person]
     unrecorded: int
+    put_away: int
     anonymous: bool
     waiting: Waiting
 
@@ -114,10 +116,9 @@ def gather(course: Course, assignment: Assignment, anonymous: bool = False, form
             raise CourseError(f"Nobody is recorded for {assignment.assignment_id} yet: `autograder grade` comes first.")
         pages = formgraders_pages(course, assignment)
         try:
-            class_ = submitted.look(course.coursedir, assignment)
-        except CourseError:  # what was handed in was put away
-            class_ = []
-        unrecorded = len({one.student for one in class_ if one.is_students} - set(registered))
+            handed_in = {one.student for one in submitted.look(course.coursedir, assignment) if one.is_students}
+        except CourseError:  # no folder at all
+            handed_in = set()
     order = list(marks)
     if anonymous:
         secrets.SystemRandom().shuffle(order)
@@ -127,7 +128,8 @@ def gather(course: Course, assignment: Assignment, anonymous: bool = False, form
         name = f"student {number:0{width}}" if anonymous else student
         people.append(person(course, assignment, student, marks[student], name, link))
         waiting[name] = marks[student]
-    return Class(assignment, course.coursedir.course_id, people, unrecorded, anonymous, Waiting.of(waiting))
+    unrecorded, put_away = len(handed_in - set(registered)), len(set(registered) - handed_in)
+    return Class(assignment, course.coursedir.course_id, people, unrecorded, put_away, anonymous, Waiting.of(waiting))
 
 
 def formgraders_pages(course: Course, assignment: Assignment) -> dict[str, str]:
@@ -472,14 +474,14 @@ class Run:
     """What was out of the ordinary while a class was marked.
 
     Attributes:
-        median: seconds for one submission.
+        median: seconds for one submission; None where no verdict of ours is kept.
         slow: those that took `SLOW` times as long and more, and as many seconds; the slowest first.
         ungradable: those that could not be marked by the machine.
         repaired: (note, whose), the most frequent first.
         lost: how many have no verdict of ours, so that only their points are known.
     """
 
-    median: float
+    median: float | None
     slow: Sequence[Person]
     ungradable: Sequence[Person]
     repaired: Sequence[tuple[str, Sequence[Person]]]
@@ -488,8 +490,8 @@ class Run:
 
 def run(class_: Class) -> Run:
     seconds = {id(person): person.verdict.seconds for person in class_.graded if person.verdict}
-    median = statistics.median(seconds.values()) if seconds else 0.0
-    slow = [person for person in class_.graded if seconds[id(person)] >= SLOW * max(median, 1.0)]
+    median = statistics.median(seconds.values()) if seconds else None
+    slow = [person for person in class_.graded if seconds[id(person)] >= SLOW * max(median or 0.0, 1.0)]
     notes: dict[str, list[Person]] = {}
     for person in class_.graded:
         for note in person.verdict.notes if person.verdict else ():
