@@ -58,7 +58,7 @@ def main() -> None:
     try:
         app()
     except GraderError as error:
-        err.print(f"[bold red]The grader failed; nobody was marked.[/] {escape(str(error))}")
+        err.print(f"[bold red]{error.happened}; nobody was marked.[/] {escape(str(error))}")
     except Exception as error:
         err.print_exception()
         err.print(
@@ -272,7 +272,7 @@ def grade(
     except GraderError as error:
         if not tally.marked:
             raise
-        err.print(f"[bold red]The grader failed.[/] {tally.recorded} of {total} are marked and recorded. {escape(str(error))}")
+        err.print(f"[bold red]The run stopped.[/] {tally.recorded} of {total} are marked and recorded. {escape(str(error))}")
         raise typer.Exit(2) from error
     if not as_json:
         tally.show(time.monotonic() - started, place.waiting(of))

@@ -15,7 +15,8 @@ AutograderError
     SandboxError       the worker cannot be started on this machine
       ForkingFails     not from the warm process; a cold worker may still start
     ChecksError        the hidden checks could not be run, or one of them failed by itself
-    CourseError        the course folder, or a setting, is not what it should be
+    CourseError        what was asked for cannot be done: the course folder is not what it should be
+      SettingError     a setting is wrong
       UnknownAssignment  no assignment has that name
       GradebookLocked  another program writes to the gradebook; it may be over soon
 
@@ -108,7 +109,13 @@ class NotRecorded(AutograderError):
 
 
 class GraderError(AutograderError):
-    """The grader's own failure: it costs nobody anything and stops loudly."""
+    """The grader's own failure: it costs nobody anything and stops loudly.
+
+    Attributes:
+        happened: what of this kind is told as, before `str()` of it.
+    """
+
+    happened = "The grader failed"
 
 
 class SandboxError(GraderError):
@@ -132,7 +139,15 @@ class ChecksError(GraderError):
 
 
 class CourseError(GraderError):
-    """The course folder lacks something, or a setting is wrong; the text says what and what to do."""
+    """The course folder lacks something, or what was asked for is impossible; the text says what and what to do."""
+
+    happened = "This cannot be done"
+
+
+class SettingError(CourseError):
+    """A setting does not exist, has an impossible value, or does not fit the assignment."""
+
+    happened = "A setting is wrong"
 
 
 class UnknownAssignment(CourseError):

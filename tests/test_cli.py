@@ -116,7 +116,7 @@ def test_exit_code_2_when_the_grader_itself_fails_and_nobody_is_marked(files, tm
     done = run("check", "--json", files / "good.ipynb", PATH=str(tmp_path))
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "nobody was marked" in done.stderr
+    assert "The grader failed; nobody was marked." in done.stderr
     assert "apt-get install bubblewrap" in " ".join(done.stderr.split())
 
 
@@ -145,6 +145,7 @@ def test_a_broken_configuration_or_a_missing_folder_is_one_sentence_and_exit_cod
     done = run(*command, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     said = " ".join(done.stderr.split())
+    assert said.startswith("A setting is wrong; nobody was marked.")
     assert "nbgrader_config.py, line 2: '{' was never closed: `c.GradeOutside.points = {`" in said
     assert "Traceback" not in said
     (tmp_path / "nbgrader_config.py").write_text('c = get_config()\nc.GradeOutside.polices = {"monte_carlo_kl": True}\n')
@@ -167,6 +168,7 @@ def test_an_error_that_nobody_foresaw_is_the_graders_failure(tmp_path):
 def test_release_outside_a_course_says_where_to_go(tmp_path):
     done = run("release", cwd=tmp_path)
     assert done.returncode == 2
+    assert "This cannot be done; nobody was marked." in done.stderr
     assert "no nbgrader_config.py" in " ".join(done.stderr.split())
 
 

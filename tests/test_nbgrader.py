@@ -159,7 +159,7 @@ def test_a_wrong_setting_is_told_once_before_any_student_is_touched(line, senten
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "autograded").rglob("*")}
     said = nbgrader(tmp_path, "autograde", NAME, "--force", status=2)
     assert said.count(sentence) == 1
-    assert "The grader failed; nobody was marked." in said
+    assert "A setting is wrong; nobody was marked." in said
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "autograded").rglob("*")} == before
 
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from autograder.course import rubric, selftest
-from autograder.errors import CourseError
+from autograder.errors import SettingError
 from autograder.grading.kept_pytest import criteria
 from autograder.grading.settings import Settings
 from autograder.grading.submission import grade
@@ -86,10 +86,10 @@ def test_settings_come_from_the_courses_configuration(tmp_path, submission, assi
         {"kl_summed_over_batch": True},
     )
     (tmp_path / "nbgrader_config.py").write_text("c.GradeOutside.limits = {")
-    with pytest.raises(CourseError, match=r"nbgrader_config.py, line 1: .*never closed: `c.GradeOutside.limits = {`"):
+    with pytest.raises(SettingError, match=r"nbgrader_config.py, line 1: .*never closed: `c.GradeOutside.limits = {`"):
         settings_of(tmp_path)
     (tmp_path / "nbgrader_config.py").write_text("c = get_config()\n\nc.GradeOutside.limits = seven\n")
-    with pytest.raises(CourseError, match=r"nbgrader_config.py, line 3: NameError: name 'seven' is not defined"):
+    with pytest.raises(SettingError, match=r"nbgrader_config.py, line 3: NameError: name 'seven' is not defined"):
         settings_of(tmp_path)
 
 
@@ -121,7 +121,7 @@ def test_settings_come_from_the_courses_configuration(tmp_path, submission, assi
 )
 def test_what_cannot_be_is_told_before_anything_starts(line, sentence, tmp_path, assignment):
     (tmp_path / "nbgrader_config.py").write_text(f"c = get_config()\n{line}\n")
-    with pytest.raises(CourseError, match=sentence):
+    with pytest.raises(SettingError, match=sentence):
         settings_of(tmp_path, assignment)
 
 
@@ -129,13 +129,13 @@ def test_what_cannot_be_is_told_before_anything_starts(line, sentence, tmp_path,
     ("what", "value"), [("policies", {"no_such_policy": True}), ("points", {"reparameterize.no_such_criterion": 1})]
 )
 def test_a_setting_of_something_that_does_not_exist_is_told_with_the_names_that_do(what, value, submission, assignment):
-    with pytest.raises(CourseError, match=r"Known: .*(kl_summed_over_batch|reparameterize.scale)"):
+    with pytest.raises(SettingError, match=r"Known: .*(kl_summed_over_batch|reparameterize.scale)"):
         grade(submission(), assignment, Settings(**{what: value}))
 
 
 def test_a_limit_that_does_not_exist_is_told(tmp_path):
     (tmp_path / "nbgrader_config.py").write_text('c = get_config()\nc.GradeOutside.limits = {"seconds": 3}\n')
-    with pytest.raises(CourseError, match="cell_seconds"):
+    with pytest.raises(SettingError, match="cell_seconds"):
         settings_of(tmp_path)
 
 
@@ -154,7 +154,7 @@ def test_the_rubric_page_follows_the_settings(assignment):
     assert "| scaled by the standard deviation | 1.5 |" in page
     assert "| standard normal noise | 0.5 |" in page
     assert next(line for line in page.splitlines() if line.startswith("| `monte_carlo_kl`")).split(" | ")[-2] == "accepted"
-    with pytest.raises(CourseError, match="Known"):
+    with pytest.raises(SettingError, match="Known"):
         rubric.page(assignment, Settings(policies={"typo": True}))
 
 

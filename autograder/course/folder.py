@@ -134,7 +134,7 @@ class Course:
 
 OURS = (
     r"^(?:\[ERROR\] |\s*)autograder\.errors\.\w+: (.+)"
-    r"|^\[ERROR\] (?:The grader failed; nobody was marked|Nothing was released)\. (.+)"
+    r"|^\[ERROR\] (?:[\w ]+; nobody was marked|Nothing was released)\. (.+)"
 )
 
 # What databases and systems say, what it means, and what to do. From the beginning of a line: a file's name may say anything.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from autograder.assignment import Assignment
-from autograder.errors import CourseError
+from autograder.errors import SettingError
 from autograder.sandbox.outside import backends, gpu
 from autograder.sandbox.outside.limits import Limits
 
@@ -46,7 +46,7 @@ class Settings:
     packages: tuple[str, ...] = ()
 
     def check(self, assignment: Assignment) -> None:
-        """CourseError for what does not exist or does not fit the assignment, with what would."""
+        """SettingError for what does not exist or does not fit the assignment, with what would."""
         for name, value, choices in (
             ("sandbox", self.sandbox, backends.NAMES),
             ("device", self.device, gpu.CHOICES),
@@ -56,10 +56,10 @@ class Settings:
         known(self.policies, [policy.name for policy in assignment.policies], "policies")
         for name, accepted in self.policies.items():
             if not isinstance(accepted, bool):
-                raise CourseError(f"c.GradeOutside.policies[{name!r}] is {accepted!r}; it must be True or False.")
+                raise SettingError(f"c.GradeOutside.policies[{name!r}] is {accepted!r}; it must be True or False.")
         missing = absent(self.packages)
         if missing:
-            raise CourseError(
+            raise SettingError(
                 f"c.GradeOutside.packages names {', '.join(missing)}, which cannot be imported here: install what is missing "
                 "where notebooks are marked, or take it out."
             )
@@ -72,7 +72,7 @@ class Settings:
         known(self.points, [criterion.id for criterion in criteria(assignment)], "points")
         for name, points in self.points.items():
             if isinstance(points, bool) or not isinstance(points, int | float) or not 0 <= points < float("inf"):
-                raise CourseError(f"c.GradeOutside.points[{name!r}] is {points!r}; it must be a number of points, 0 or more.")
+                raise SettingError(f"c.GradeOutside.points[{name!r}] is {points!r}; it must be a number of points, 0 or more.")
         points_add_up(criteria(assignment, self.points), assignment)
 
 
@@ -82,20 +82,20 @@ def absent(packages: Iterable[str]) -> list[str]:
 
 
 def points_add_up(criteria: "Iterable[Criterion]", assignment: Assignment) -> None:
-    """CourseError unless the criteria of each test cell are worth what the gradebook has for it."""
+    """SettingError unless the criteria of each test cell are worth what the gradebook has for it."""
     criteria = list(criteria)
     for cell in assignment.test_cells:
         of, points = sum(c.points for c in criteria if c.cell == cell), assignment.graded_cells[cell]["points"]
         if not math.isclose(of, points):
-            raise CourseError(
+            raise SettingError(
                 f"The criteria of {cell} are worth {of:g} points together, and its cell {points:g}, which the gradebook "
                 "knows: mend c.GradeOutside.points in nbgrader_config.py so that the sum stays."
             )
 
 
 def known(set_: Iterable[str], names: Iterable[str], what: str) -> None:
-    """CourseError for a setting of something that does not exist."""
+    """SettingError for a setting of something that does not exist."""
     names = tuple(names)
     for name in set_:
         if name not in names:
-            raise CourseError(f"c.GradeOutside.{what} names {name!r}, which does not exist. Known: {', '.join(names)}.")
+            raise SettingError(f"c.GradeOutside.{what} names {name!r}, which does not exist. Known: {', '.join(names)}.")

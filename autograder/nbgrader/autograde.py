@@ -31,7 +31,7 @@ from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, Execute, Save
 from traitlets.config import Config
 
 from autograder.assignment import Assignment
-from autograder.errors import CourseError, Ungradable
+from autograder.errors import CourseError, SettingError, Ungradable
 from autograder.grading import notebook as notebooks
 from autograder.grading import results
 from autograder.grading.notebook import Submission
@@ -108,7 +108,7 @@ class SubmissionExporter(NotebookExporter):
             try:
                 self._prepare(self.parent)
             except CourseError as error:  # once, in place of once for each student
-                self.log.error("The grader failed; nobody was marked. %s", error)
+                self.log.error("%s; nobody was marked. %s", error.happened, error)
                 raise SystemExit(2) from error
 
     def _prepare(self, converter: converters.Autograde) -> None:
@@ -119,7 +119,7 @@ class SubmissionExporter(NotebookExporter):
             return
         listed = [getattr(part, "__name__", str(part)) for part in converter.autograde_preprocessors]
         if not any(name.endswith("GradeOutside") for name in listed):
-            raise CourseError(
+            raise SettingError(
                 "c.Autograde.autograde_preprocessors lacks autograder.nbgrader.autograde.GradeOutside, and students' code "
                 "would run without a sandbox: start from MARKING in autograder/nbgrader/__init__.py."
             )

@@ -9,7 +9,7 @@ from traitlets import Dict, List, TraitError, Unicode
 from traitlets.config import Config, Configurable, PyFileConfigLoader
 
 from autograder.assignment import Assignment
-from autograder.errors import CourseError
+from autograder.errors import CourseError, SettingError
 from autograder.grading.results import Results
 from autograder.grading.settings import Execute, Settings, known
 from autograder.sandbox.outside.limits import Limits
@@ -65,7 +65,7 @@ def read(folder: pathlib.Path) -> Config:
     """The configuration of the course in a folder; empty where there is no file.
 
     Raises:
-        CourseError: the file cannot be run; it says where.
+        SettingError: the file cannot be run; it says where.
     """
     path = folder / CONFIG
     if not path.exists():
@@ -73,11 +73,11 @@ def read(folder: pathlib.Path) -> Config:
     try:
         return PyFileConfigLoader(CONFIG, path=str(folder)).load_config()
     except SyntaxError as error:
-        raise CourseError(f"{error.filename}, line {error.lineno}: {error.msg}: `{(error.text or '').strip()}`") from error
+        raise SettingError(f"{error.filename}, line {error.lineno}: {error.msg}: `{(error.text or '').strip()}`") from error
     except Exception as error:  # whatever an instructor's file may raise
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f", line {own[-1].lineno}" if own else ""
-        raise CourseError(f"{path}{where}: {type(error).__name__}: {error}") from error
+        raise SettingError(f"{path}{where}: {type(error).__name__}: {error}") from error
 
 
 def of_course(folder: pathlib.Path) -> Config:
@@ -97,16 +97,16 @@ def settings(config: Config, assignment: Assignment | None = None, **instead: An
         instead: settings to use in place of the configured ones, where they are not None.
 
     Raises:
-        CourseError: a name that does not exist (it names those that do), or a value that cannot be.
+        SettingError: a name that does not exist (it names those that do), or a value that cannot be.
     """
     for name in config.GradeOutside:
         if name not in Traits.class_trait_names(config=True) and name not in inherited():
             own = ", ".join(sorted(Traits.class_trait_names(config=True)))
-            raise CourseError(f"{CONFIG} sets c.GradeOutside.{name}, which does not exist. Known: {own}.")
+            raise SettingError(f"{CONFIG} sets c.GradeOutside.{name}, which does not exist. Known: {own}.")
     try:
         marking = GradeOutside(config=config)
     except TraitError as error:
-        raise CourseError(f"{CONFIG}, c.GradeOutside: {error}") from error
+        raise SettingError(f"{CONFIG}, c.GradeOutside: {error}") from error
     found = Settings(
         marking.sandbox,
         limits(marking.limits),
@@ -142,5 +142,5 @@ def limits(set_: dict[str, Any]) -> Limits:
     for name, value in set_.items():
         number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
         if not (number or (value is None and "None" in str(fields[name].type))):
-            raise CourseError(f"c.GradeOutside.limits[{name!r}] is {value!r}; it must be a number above 0.")
+            raise SettingError(f"c.GradeOutside.limits[{name!r}] is {value!r}; it must be a number above 0.")
     return Limits(**set_)
