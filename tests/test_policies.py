@@ -56,6 +56,14 @@ def test_no_policy_touches_the_usual_answer(value, submission, assignment):
     assert grade(submission(), assignment, settings).verdict.score == 8
 
 
+def test_a_sum_over_the_batch_of_means_over_the_dimensions_is_not_what_is_accepted(submission, assignment):
+    raw = submission(vae_loss=loss("-0.5 * torch.mean(1 + logvar - mu.pow(2) - logvar.exp(), dim=1).sum()"))
+    verdict = grade(raw, assignment, Settings(policies={"kl_summed_over_batch": True})).verdict
+    assert verdict.score == 7
+    (said,) = [check.message for check in verdict.checks if check.message]
+    assert "the wrong way round" in said
+
+
 def test_an_accepted_estimate_must_still_be_right(submission, assignment):
     wrong = MONTE_CARLO.replace("0.5 * (mu", "1.0 * (mu")
     verdict = grade(submission(vae_loss=wrong), assignment, Settings(policies={"monte_carlo_kl": True})).verdict

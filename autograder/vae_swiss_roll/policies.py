@@ -23,8 +23,9 @@ POLICIES = (
     Policy(
         "kl_summed_over_batch",
         False,
-        "The KL may be summed over the batch. Published code that also sums the reconstruction error does so; beside a mean "
-        "it makes the weight of the KL grow with the batch size, and the model collapses.",
+        "The KL may be summed over everything, the latent dimensions and the batch. Published code that also sums the "
+        "reconstruction error does so; beside a mean it makes the weight of the KL grow with the batch size, and the model "
+        "collapses. A mean over the dimensions that is summed over the batch is another number, and not accepted either way.",
         "such a loss loses `value`",
     ),
     Policy(
