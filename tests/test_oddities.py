@@ -93,6 +93,24 @@ def test_a_line_that_fails_is_named_and_costs_nothing(lines, where, marked):
     assert FAILING[lines] in " ".join(verdict.notes)
 
 
+def test_what_fails_for_want_of_what_failed_before_is_not_told_once_more(marked):
+    lines = "from google.colab import drive\nimport pandas as pd\ntable = pd.read_csv('x')\nprint(table)\ndrive.mount('x')"
+
+    def edit(nb):
+        for place in (0, 2, 4):
+            nb.cells.insert(place, new_code_cell(f"{lines}\n@pd.api\ndef tidy(): pass\ntidy()"))
+        nb.cells.insert(5, new_code_cell("tablet"))
+
+    notes = marked(edit).notes
+    assert [note.partition("`")[2].partition("`")[0] for note in notes] == [
+        "from google.colab import drive",
+        "import pandas as pd",
+        "tablet",
+    ]
+    spoilt = marked(lambda nb: cell(nb, "vae_model").update(source="class VAE(nn.Module:\n"))
+    assert len(spoilt.notes) == 1, spoilt.notes
+
+
 def test_no_statement_runs_twice_and_none_inside_a_class_is_left_out(marked):
     def edit(nb):
         nb.cells.insert(
@@ -131,9 +149,9 @@ def test_more_cells_than_anybody_writes_are_not_read(submission):
 
 
 def test_a_cell_in_newer_python_is_explained(marked):
-    verdict = marked(set_up("type Number = float"))
+    verdict = marked(lambda nb: cell(nb, "vae_model").update(source=f"type N = float\n{cell(nb, 'vae_model').source}"))
     assert "not Python as version 3." in verdict.notes[0]
-    assert "at `type Number = float`; look there" in verdict.notes[0]
+    assert "at `type N = float`; look there" in verdict.notes[0]
     assert "If the cell works for you, your Python is newer" in verdict.notes[0]
     assert verdict.score < 8
 

@@ -39,12 +39,12 @@ def without(cells: Iterable[NotebookNode], others: Sequence[NotebookNode]) -> li
     return [cell for cell in cells if not any(cell is other for other in others)]
 
 
-@functools.cache
+@functools.lru_cache(100)
 def names(source: str) -> frozenset[str]:
-    """The names that a cell of the master's defines; none where it holds one of IPython's magics."""
+    """The names that code defines at its top level; none where it holds one of IPython's magics."""
     try:
         symbols = symtable.symtable(source, "cell", "exec").get_symbols()
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()
     return frozenset(symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported())
 

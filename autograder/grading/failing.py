@@ -10,7 +10,9 @@ import re
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-MAX_NOTES = 3  # of one cell; what fails after a line that failed is its consequence, mostly
+from autograder.grading.cells import names, words
+
+MAX_NOTES = 3  # of one cell
 LINE = re.compile(r"^\s*(?:Cell|Input) In ?\[\d+\](?:, line|:?) ?(\d+)", re.MULTILINE)
 SYNTAX = {"SyntaxError", "IndentationError", "TabError"}
 MODULE = re.compile(r"No module named '([\w.]{1,60})'")
@@ -19,26 +21,66 @@ NAME = re.compile(r"name '(\w{1,60})' is not defined")
 OF_COLAB = frozenset({"google"})
 
 
-def failures(cell: NotebookNode, number: int) -> list[str]:
-    """A sentence for each line of a cell that failed when it was run, the first few.
+class Failures:
+    """What is said of the cells of one submission, as they are run: a sentence for each cause.
 
-    Args:
-        cell: with the outputs of its run.
-        number: of the code cell, as a person counts.
+    A name that a failing line would have defined, and a name or a module that was missing before, is no cause of its own.
     """
-    errors = [output for output in cell.outputs if output.output_type == "error"]
-    found = []
-    for error in errors:
-        if error.ename in SYNTAX and (why := not_python(cell.source, number)):
-            found.append(why)
-        elif error.ename != "KeyboardInterrupt":
+
+    def __init__(self) -> None:
+        self._missing: set[str] = set()
+
+    def of(self, cell: NotebookNode, number: int) -> list[str]:
+        """A sentence for each line of a cell that failed when it was run, the first few.
+
+        Args:
+            cell: with the outputs of its run.
+            number: of the code cell, as a person counts.
+        """
+        errors = [output for output in cell.outputs if output.output_type == "error"]
+        found = []
+        for error in errors:
+            if error.ename in SYNTAX and (why := not_python(cell.source)):
+                found.append(f"Code cell {number} could not be run: {why}")
+                self._missing |= words([cell])
+                continue
             match = LINE.search("\n".join(error.traceback))
-            line = source_line(cell.source, int(match[1])) if match else ""
-            shown = f"the line `{line}`" if line else "a line"
-            rest = "was not run" if error.ename == "SystemExit" or cell.source.startswith("%%") else "was run"
-            found.append(f"In code cell {number} {shown} failed{because(error)}; the rest of the cell {rest}.")
-    more = len(found) - MAX_NOTES
-    return [*found[:MAX_NOTES], *([f"In code cell {number} {more} more lines failed."] if more > 0 else [])]
+            at = int(match[1]) if match else 0
+            ended = error.ename in ("KeyboardInterrupt", "SystemExit") or cell.source.startswith("%%")
+            known = self._is_known(error)
+            self._missing |= words([cell]) if ended else defined_at(cell.source, at)
+            if error.ename != "KeyboardInterrupt" and not known:
+                line = source_line(cell.source, at)
+                shown, rest = f"the line `{line}`" if line else "a line", "was not run" if ended else "was run"
+                found.append(f"In code cell {number} {shown} failed{because(error)}; the rest of the cell {rest}.")
+        more = len(found) - MAX_NOTES
+        return [*found[:MAX_NOTES], *([f"In code cell {number} {more} more lines failed."] if more > 0 else [])]
+
+    def _is_known(self, error: NotebookNode) -> bool:
+        """Whether what is missing was missing before; from now on it was."""
+        match = MODULE.search(error.evalue) or NAME.search(error.evalue)
+        if match is None:
+            return False
+        # A module's name has a dot, here, and a name none.
+        what = match[1] if match.re is NAME else f"{match[1].partition('.')[0]}."
+        known = what in self._missing
+        self._missing.add(what)
+        return known
+
+
+def defined_at(source: str, number: int) -> frozenset[str]:
+    """The names that the statement at a line of a cell defines; none where it cannot be found."""
+    try:
+        python = TransformerManager().transform_cell(source)
+        statements = [node for node in ast.parse(python).body if first_line(node) <= number <= (node.end_lineno or 0)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()
+    return frozenset().union(*(names(ast.get_source_segment(python, node) or "") for node in statements))
+
+
+def first_line(node: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(above.lineno for above in decorators)])
 
 
 def source_line(source: str, number: int) -> str:
@@ -59,8 +101,8 @@ def because(error: NotebookNode) -> str:
     return f" (`{error.ename}`)" if re.fullmatch(r"[A-Za-z_]{1,60}", error.ename) else ""
 
 
-def not_python(source: str, number: int) -> str:
-    """Why a cell, its magics translated, could not be run at all; "" where it is Python as this version reads it."""
+def not_python(source: str) -> str:
+    """Why a cell, its magics translated, cannot be run at all; "" where it is Python as this version reads it."""
     where = ""
     try:
         ast.parse(TransformerManager().transform_cell(source))
@@ -72,7 +114,6 @@ def not_python(source: str, number: int) -> str:
         pass
     version = ".".join(platform.python_version_tuple()[:2])
     return (
-        f"Code cell {number} could not be run: it is not Python as version {version} reads it{where}; look there, and in the "
-        f"line above, for a bracket or a quote that is not closed. If the cell works for you, your Python is "
-        f"newer than {version}."
+        f"it is not Python as version {version} reads it{where}; look there, and in the line above, for a bracket or a quote "
+        f"that is not closed. If the cell works for you, your Python is newer than {version}."
     )

@@ -28,7 +28,7 @@ from nbformat.v4 import new_notebook
 from autograder.assignment import Assignment
 from autograder.errors import BadReply, SandboxError, SubmissionError, TimedOut, WorkerDied
 from autograder.grading.cells import runnable
-from autograder.grading.failing import failures
+from autograder.grading.failing import Failures
 from autograder.grading.notebook import Submission, clean_outputs, visible
 from autograder.grading.pytorch import reply_to
 from autograder.sandbox.inside.messages import CUDA, TRY_GPU, Call, Header, Reply, Tensors
@@ -76,6 +76,7 @@ class Session:
         self._replaced = False
         self._ran: set[int] = set()
         self._failures: dict[str, list[SubmissionError]] = collections.defaultdict(list)
+        self._failed = Failures()
         self.notes: list[str] = []
 
     def __enter__(self) -> "Session":
@@ -114,7 +115,7 @@ class Session:
             if id(cell) not in self._ran:
                 self._ran.add(id(cell))
                 cell.outputs = outputs
-                self.notes += failures(cell, self._number(cell))
+                self.notes += self._failed.of(cell, self._number(cell))
         return None
 
     def run_more(self, cells: Sequence[NotebookNode]) -> None:
