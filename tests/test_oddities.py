@@ -156,6 +156,17 @@ def test_a_cell_in_newer_python_is_explained(marked):
     assert verdict.score < 8
 
 
+@pytest.mark.parametrize("line", ["type Number = float", "plt.plot((1, 2)"])
+def test_the_lessons_own_cell_is_run_in_place_of_one_that_is_no_python(line, marked):
+    verdict = marked(set_up(line))
+    assert verdict.score == 8
+    (note,) = verdict.notes
+    assert "Code cell 1 could not be run, and the lesson's own was run in its place: it is not Python as version 3." in note
+    # Whatever runs is the student's, and so is a task's cell.
+    assert marked(lambda nb: next(c for c in nb.cells if c.id == "set-up-code").update(source="x = 1")).score == 0
+    assert marked(lambda nb: cell(nb, "vae_loss").update(source=f"{line}\n{cell(nb, 'vae_loss').source}")).score == 5
+
+
 def test_files_handed_in_beside_the_notebook_are_there_and_hide_nothing(marked):
     files = {
         "helpers.py": b"import torch\ndef std(logvar):\n    return torch.exp(0.5 * logvar)\n",

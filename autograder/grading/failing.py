@@ -6,6 +6,7 @@ An exception's own words are the student's to write, so of them only what Python
 import ast
 import platform
 import re
+from collections.abc import Container, Iterable
 
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
@@ -25,9 +26,13 @@ class Failures:
     """What is said of the cells of one submission, as they are run: a sentence for each cause.
 
     A name that a failing line would have defined, and a name or a module that was missing before, is no cause of its own.
+
+    Args:
+        instead: ids of the cells in whose place the lesson's own were run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, instead: Container[str] = ()) -> None:
+        self._instead = instead
         self._missing: set[str] = set()
 
     def of(self, cell: NotebookNode, number: int) -> list[str]:
@@ -37,6 +42,9 @@ class Failures:
             cell: with the outputs of its run.
             number: of the code cell, as a person counts.
         """
+        if cell.id in self._instead:
+            why = not_python(cell.source)
+            return [f"Code cell {number} could not be run, and the lesson's own was run in its place: {why}"]
         errors = [output for output in cell.outputs if output.output_type == "error"]
         found = []
         for error in errors:
@@ -68,12 +76,22 @@ class Failures:
         return known
 
 
+def lessons_own(cells: Iterable[NotebookNode], master: Iterable[NotebookNode]) -> dict[str, str]:
+    """What is run in place of the lesson's own cells that are no Python as they were handed in: cell id → the master's source.
+
+    Such a cell does nothing at all, so nothing of the student's is left out. A task's cell is never among them.
+    """
+    own = {cell.id: cell.source for cell in master if cell.cell_type == "code" and "nbgrader" not in cell.metadata}
+    changed = [cell for cell in cells if cell.source != own.get(cell.id, cell.source)]
+    return {cell.id: own[cell.id] for cell in changed if not_python(cell.source)}
+
+
 def defined_at(source: str, number: int) -> frozenset[str]:
     """The names that the statement at a line of a cell defines; none where it cannot be found."""
     try:
         python = TransformerManager().transform_cell(source)
         statements = [node for node in ast.parse(python).body if first_line(node) <= number <= (node.end_lineno or 0)]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RuntimeError, MemoryError):  # a RuntimeError: too many magics for IPython
         return frozenset()
     return frozenset().union(*(names(ast.get_source_segment(python, node) or "") for node in statements))
 
@@ -110,7 +128,7 @@ def not_python(source: str) -> str:
     except SyntaxError as error:
         line = source_line(source, error.lineno or 0)
         where = f" at `{line}`" if line else ""
-    except (ValueError, RecursionError, MemoryError):
+    except (ValueError, RuntimeError, MemoryError):
         pass
     version = ".".join(platform.python_version_tuple()[:2])
     return (

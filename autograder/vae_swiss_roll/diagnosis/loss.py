@@ -224,8 +224,8 @@ def elsewhere_alone(asked: Asked) -> Finding | None:
         there, near = asked([(mu, logvar), (mu / 50, logvar / 50)], 1.0)
         if there != near:
             return Finding(
-                f"{at((5, 3))}your KL is missing, or always the same; {at(shape).lower().rstrip(': ')} it is there. Nothing may "
-                "depend on how many there are.",
+                f"{at((5, 3))}your KL is missing, or always the same; {at(shape).lower().rstrip(': ')} it is there. Nothing "
+                "may depend on how many there are.",
                 name,
                 AVERAGING,
             )
