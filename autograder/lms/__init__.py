@@ -1,0 +1,7 @@
+"""To and from a learning management system: what it hands out, who its students are, and its own sheets of marks.
+
+    sheets.py       a CSV file as the system exports it, which can be written back as it was but for filled cells
+    people.py       who is in a sheet, and by which names the system knows them
+
+What each system writes, and where that is said, stands in docs/lms.md.
+"""
