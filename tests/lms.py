@@ -1,0 +1,107 @@
+"""A class of twelve as five learning management systems hand it out: sheets and zips, named as docs/lms.md says.
+
+Names that hurt: an apostrophe, a hyphen, umlauts composed and not, letters that are not Latin, a comma, the same name twice, an
+e-mail address and leading zeros as login.
+"""
+
+import csv
+import dataclasses
+import io
+import unicodedata
+
+MOODLE_DATE = "{0:%A}, {0.day} {0:%B} {0:%Y}, {1}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Student:
+    """Somebody of the class.
+
+    Attributes:
+        number: the institution's.
+        lms_id: the system's own.
+    """
+
+    login: str
+    first: str
+    last: str
+    number: str
+    lms_id: int
+
+    @property
+    def email(self):
+        return self.login if "@" in self.login else f"{self.login}@uni.example"
+
+
+CLASS = [
+    Student("ada", "Ada", "Lovelace", "0100001", 4101),
+    Student("pat.oneil@uni.example", "Pat", "O'Neil", "0100002", 4102),
+    Student("jdm", "Jean-Luc", "Dupont-Moretti", "0100003", 4103),
+    Student("zoe", "Zoë", "Müller", "0100004", 4104),
+    Student("jose", *(unicodedata.normalize("NFD", name) for name in ("José", "Núñez")), "0100005", 4105),
+    Student("wang", "小明", "王", "0100006", 4106),
+    Student("mlk", "Martin", "King, Jr.", "0100007", 4107),
+    Student("asmith1", "Alex", "Smith", "0100008", 4108),
+    Student("asmith2", "Alex", "Smith", "0100009", 4109),
+    Student("olga", "Ольга", "Иванова", "0100010", 4110),
+    Student("00123", "Lee", "van der Berg", "0100011", 4111),
+    Student("noor", "Noor", "Ali", "0100012", 4112),
+]
+
+
+def written(rows, *, encoding="utf-8", bom=b"", separator=",", quoting=csv.QUOTE_MINIMAL, end="\n"):
+    """The bytes of a sheet."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator, quoting=quoting, lineterminator=end).writerows(rows)
+    return bom + text.getvalue().encode(encoding)
+
+
+def canvas_sheet(students=CLASS):
+    columns = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "hw3 (777)", "Essay (778)", "Final Score"]
+    rows = [
+        columns,
+        ["", "", "", "", "", "Manual Posting", "", ""],
+        ["    Points Possible", "", "", "", "", "15", "10", "(read only)"],
+    ]
+    rows += [[f"{s.last}, {s.first}", s.lms_id, s.number, s.login, "Section 1", "", "", "0.00"] for s in students]
+    rows.append(["Student, Test", "4999", "", "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567", "Section 1", "", "", "0.00"])
+    return written(rows)
+
+
+def moodle_sheet(students=CLASS, when=""):
+    columns = "Identifier,Full name,Email address,Status,Grade,Maximum Grade,Grade can be changed,Last modified (submission),"
+    columns += "Last modified (grade),Feedback comments"
+    rows = [
+        [f"Participant {s.lms_id}", f"{s.first} {s.last}", s.email, "Submitted for grading", "", "15.00", "Yes", when, "-", ""]
+        for s in students
+    ]
+    return written([columns.split(","), *rows], encoding="utf-8", bom=b"\xef\xbb\xbf")
+
+
+def brightspace_sheet(students=CLASS):
+    item = "hw3 Points Grade <Numeric MaxPoints:15 Weight:10 Category:Homework>"
+    columns = ["OrgDefinedId", "Username", "Last Name", "First Name", "Email", item, "End-of-Line Indicator"]
+    rows = [[f"#{s.number}", f"#{s.login}", s.last, s.first, s.email, "", "#"] for s in students]
+    return written([columns, *rows], end="\r\n")
+
+
+def blackboard_sheet(students=CLASS):
+    columns = ["Last Name", "First Name", "Username", "Student ID", "Last Access", "Availability"]
+    columns.append("hw3 [Total Pts: 15 Score] |31459")
+    rows = [[s.last, s.first, s.login, s.number, "2026-10-05 11:00:00", "Yes", ""] for s in students]
+    quoted = {"quoting": csv.QUOTE_ALL, "separator": "\t", "end": "\r\n"}
+    return written([columns, *rows], encoding="utf-16-le", bom=b"\xff\xfe", **quoted)
+
+
+def gradescope_sheet(students=CLASS):
+    columns = ["First Name", "Last Name", "SID", "Email", "Sections", "hw3", "hw3 - Max Points", "hw3 - Submission Time"]
+    rows = [[s.first, s.last, s.login, s.email, "", "", "15.0", ""] for s in students]
+    return written([columns, *rows])
+
+
+SHEETS = {
+    "canvas": canvas_sheet,
+    "moodle": moodle_sheet,
+    "brightspace": brightspace_sheet,
+    "blackboard": blackboard_sheet,
+    "gradescope": gradescope_sheet,
+}
