@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from autograder.errors import CourseError
-from autograder.lms.sheets import Column, Sheet, plain
+from autograder.lms.sheets import Column, Sheet, System, plain
 
 ORDER = (Column.LOGIN, Column.NUMBER, Column.EMAIL, Column.LMS_ID)
 MAX_ID = 100  # letters; nbgrader puts more around them, and a name may have 255 bytes
@@ -51,10 +51,11 @@ class Roster:
     Args:
         people: in the order in which they are shown.
         rows: nbgrader's id → the number of the row in the sheet that they are from.
+        system: whose `Column.LMS_ID` they have.
     """
 
-    def __init__(self, people: Sequence[Person], rows: Mapping[str, int] | None = None) -> None:
-        self.people = tuple(people)
+    def __init__(self, people: Sequence[Person], rows: Mapping[str, int] | None = None, system: System = System.PLAIN) -> None:
+        self.people, self.system = tuple(people), system
         self.rows = dict(rows or {})
         self._by: dict[tuple[str, str], list[Person]] = collections.defaultdict(list)
         for person in self.people:
@@ -83,7 +84,7 @@ class Roster:
             if wrong := unfit(sheet, column):
                 raise CourseError(f"{sheet.path}: {id_column} cannot be the students' id: {wrong}")
         people = [person(sheet, row, normal(sheet.cell(row, column))) for row in sheet.students]
-        return cls(people, {each.student: row for each, row in zip(people, sheet.students, strict=True)})
+        return cls(people, {each.student: row for each, row in zip(people, sheet.students, strict=True)}, sheet.system)
 
     def known_as(self, kind: str, value: str) -> list[Person]:
         """Who has that login, number, e-mail address, id, or name: nobody, somebody, or several of the same name."""
