@@ -210,6 +210,90 @@ def check(
 
 
 @app.command()
+def collect(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ZIP_OR_FOLDER]... [ASSIGNMENT]",
+            help="What was downloaded; without any, what lies in downloaded/ASSIGNMENT/archive/. Then the assignment's name; "
+            "not needed where there is one.",
+            show_default=False,
+        ),
+    ] = None,
+    roster: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            dir_okay=False,
+            exists=True,
+            metavar="FILE.csv",
+            help="The sheet with the course's students, as the learning management system exports it.",
+            show_default=False,
+        ),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The column of it that names students here; the login by default.", show_default=False
+        ),
+    ] = None,
+    day_first: Annotated[
+        bool | None,
+        typer.Option("--day-first/--month-first", help="Whether 4/5/2026 is in May or in April.", show_default=False),
+    ] = None,
+    timezone: Annotated[
+        str,
+        typer.Option(metavar="ZONE", help="Of times that name none, such as Europe/Berlin; this machine's by default."),
+    ] = "",
+    who: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=STUDENT",
+            help="Whose a file or folder is whose name begins so; can be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the table, and change nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line of the table.")] = False,
+    course: Course = HERE,
+    option: Option = None,
+) -> None:
+    """Puts what Canvas, Moodle, Brightspace, Blackboard or Gradescope hand out, or plain folders, where nbgrader expects it.
+
+    Of what a student handed in several times, the last counts. Everything that came in is in the table. Exit code 0: nothing
+    needs a person; 1: something does, and the table says what; 2: something cannot be read, and nothing was collected.
+    """
+    sources = list(what or ())
+    named = None
+    if sources and not pathlib.Path(sources[-1]).exists() and not sources[-1].lower().endswith((".zip", ".ipynb")):
+        named = sources.pop()
+    named = one_name(named, option)
+    by_hand = dict(each.rpartition("=")[::2] for each in who or ())
+    if not all(by_hand) or not all(by_hand.values()):
+        raise typer.BadParameter("--who says whose something is: --who 'NAME=STUDENT'")
+    from autograder.course import folder
+    from autograder.lms import collect as lms_collect
+    from autograder.lms.times import Reading
+    from autograder.printing import show_collected
+
+    place = folder.Course(course)
+    try:
+        named = place.find(named, DEFAULT).assignment_id
+    except UnknownAssignment:  # nbgrader marks the course's others, and they come from the same place
+        if named is None:
+            raise
+    options = lms_collect.Options(roster, id_column, Reading.in_zone(timezone, day_first), by_hand, dry_run)
+    with folder.grader_failures(), folder.quiet(), folder.on_path():
+        rows = lms_collect.collect(place.coursedir, named, [pathlib.Path(source) for source in sources], options)
+    if as_json:
+        for row in rows:
+            print(json.dumps(row.to_json(), ensure_ascii=False))
+    else:
+        show_collected(rows, dry_run)
+    if any(row.for_a_person for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
 def grade(
     assignment: Name = None,
     workers: Workers = None,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what marks is imported only by the commands that mark
     from autograder.course.regrade import Regrade
     from autograder.course.selftest import OfSlip, Outcome
     from autograder.doctor import Finding
+    from autograder.lms.collect import Row
     from autograder.nbgrader.marks import Waiting
     from autograder.sandbox.outside.conformance import Result
 
@@ -105,6 +106,22 @@ class Tally:
         )
         what = f"{escape(str(waiting))} Mark them in formgrader." if waiting else "Nothing waits for a person."
         out.print(what, soft_wrap=True)
+
+
+def show_collected(rows: "Sequence[Row]", dry: bool) -> None:
+    """Prints all that came in; first what a person has to look at, then by student."""
+    table = Table("student", Column("what came in", overflow="fold"), Column("when", no_wrap=True), "", "what to know")
+    for row in sorted(rows, key=lambda row: (not row.for_a_person, row.student, row.file)):
+        when = f"{row.time:%Y-%m-%d %H:%M}" if row.time else ""
+        style = "yellow" if row.for_a_person else None
+        who = row.student or (f"({row.name})" if row.name else "?")
+        late = " late" if row.late else ""
+        table.add_row(*map(escape, (who, row.file, when + late, str(row.state), row.note)), style=style)
+    out.print(table)
+    states = collections.Counter(str(row.state) for row in rows)
+    out.print("; ".join(f"{count} {state}" for state, count in sorted(states.items())) + ".", soft_wrap=True)
+    if dry:
+        out.print("Nothing was changed.")
 
 
 def show_moves(moves: "Sequence[Move]", to: Console = out) -> None:

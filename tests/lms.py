@@ -4,12 +4,15 @@ Names that hurt: an apostrophe, a hyphen, umlauts composed and not, letters that
 e-mail address and leading zeros as login.
 """
 
+import collections
 import csv
 import dataclasses
+import datetime
 import io
 import unicodedata
+import zipfile
 
-MOODLE_DATE = "{0:%A}, {0.day} {0:%B} {0:%Y}, {1}"
+import yaml
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,4 +107,104 @@ SHEETS = {
     "brightspace": brightspace_sheet,
     "blackboard": blackboard_sheet,
     "gradescope": gradescope_sheet,
+}
+
+NOTEBOOK = "hw3.ipynb"
+
+
+@dataclasses.dataclass(frozen=True)
+class HandedIn:
+    """What a student handed in at one time.
+
+    Attributes:
+        files: name → bytes.
+        time: local, and naive as the systems write it.
+        late: whether it was.
+    """
+
+    student: Student
+    files: dict
+    time: datetime.datetime = datetime.datetime(2026, 10, 5, 11, 30, 12)
+    late: bool = False
+
+
+def packed(files, path=None):
+    """The bytes of a zip with these files: name → bytes."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    if path is not None:
+        path.write_bytes(data.getvalue())
+    return data.getvalue()
+
+
+def canvas_files(handed_in):
+    """Only what was handed in last, as Canvas packs it; later uploads of the same name have a number behind it."""
+    found, uploads = {}, collections.Counter()
+    for number, each in enumerate(handed_in):
+        s = each.student
+        name = "".join(
+            letter for letter in f"{s.last}{s.first}".lower() if letter.isalnum() or unicodedata.category(letter) == "Mn"
+        )
+        again = f"-{uploads[s]}" if uploads[s] else ""
+        uploads[s] += 1
+        late = "_LATE" if each.late else ""
+        for file, content in each.files.items():
+            stem, dot, suffix = file.rpartition(".")
+            found[s, file] = (f"{name}{late}_{s.lms_id}_{9000 + number}_{stem}{again}{dot}{suffix}", content)
+    return dict(found.values())
+
+
+def moodle_files(handed_in, folders=True):
+    found = {}
+    for each in handed_in:
+        s = each.student
+        for file, content in each.files.items():
+            prefix = f"{s.first} {s.last}_{s.lms_id}_assignsubmission_file"
+            found[f"{prefix}/{file}" if folders else f"{prefix}_{file}"] = content
+    return found
+
+
+def brightspace_files(handed_in):
+    found = {"index.html": b"<html><body>hw3</body></html>"}
+    for each in handed_in:
+        s, t = each.student, each.time
+        when = f"{t:%b} {t.day}, {t.year} {t.hour % 12 or 12}{t:%M %p}"
+        for file, content in each.files.items():
+            found[f"{s.lms_id}-2557369 - {s.first} {s.last} - {when}/{file}"] = content
+    return found
+
+
+def blackboard_files(handed_in):
+    found = {}
+    for each in handed_in:
+        start = f"Home_work 3_{each.student.login}_attempt_{each.time:%Y-%m-%d-%H-%M-%S}"
+        found[f"{start}.txt"] = f"Name: {each.student.first} {each.student.last} ({each.student.login})\n".encode()
+        found |= {f"{start}_{file}": content for file, content in each.files.items()}
+    return found
+
+
+def gradescope_files(handed_in):
+    found, about = {}, {}
+    last = {each.student: each for each in handed_in}
+    for number, each in enumerate(last.values()):
+        s, folder = each.student, f"submission_{7000 + number}"
+        about[folder] = {
+            ":submitters": [{":name": f"{s.first} {s.last}", ":sid": s.login, ":email": s.email}],
+            ":created_at": each.time.replace(tzinfo=datetime.UTC),
+            ":score": 0.0,
+            ":status": "processed",
+        }
+        found |= {f"assignment_88_export/{folder}/{file}": content for file, content in each.files.items()}
+    found["assignment_88_export/submission_metadata.yml"] = yaml.safe_dump(about, allow_unicode=True).encode()
+    return found
+
+
+ZIPS = {
+    "canvas": canvas_files,
+    "moodle": moodle_files,
+    "brightspace": brightspace_files,
+    "blackboard": blackboard_files,
+    "gradescope": gradescope_files,
 }

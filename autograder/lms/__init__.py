@@ -2,6 +2,9 @@
 
     sheets.py       a CSV file as the system exports it, which can be written back as it was but for filled cells
     people.py       who is in a sheet, and by which names the system knows them
+    times.py        when something was handed in, as a system writes it
+    downloads.py    archives unpacked without harm, and whose each file in them is
+    collect.py      from there to the course's folders, gradebook and record, with a table of everything that came in
 
 What each system writes, and where that is said, stands in docs/lms.md.
 """
