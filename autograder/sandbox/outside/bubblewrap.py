@@ -26,6 +26,7 @@ import os
 import pathlib
 import shutil
 import signal
+import site
 import socket
 import subprocess
 import sys
@@ -204,8 +205,10 @@ def system() -> list[str]:
 
 @functools.cache
 def python_prefixes() -> list[pathlib.Path]:
-    """The folders that this Python lives in: the environment's and the base installation's."""
+    """The folders that this Python lives in: the environment's, the base installation's, and those of an environment whose
+    packages a `.pth` file adds to it."""
     folders = {sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    folders |= {path for path in sys.path if path.endswith(("/site-packages", "/dist-packages"))} - {site.getusersitepackages()}
     folders |= {str(pathlib.Path(sys.executable).resolve().parent.parent)}
     return [folder for folder in outermost(map(pathlib.Path, folders)) if not folder.is_relative_to("/usr")]
 
