@@ -27,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Marks the course's notebooks outside the students' Python. Instructors need `release`, `grade`, `check` and "
+    help="Marks the course's notebooks outside the students' Python. Instructors need `init`, `grade`, `check` and "
     "nbgrader's own commands; `demo` shows everything on a sample class; `doctor` says what this machine lacks.",
 )
 
@@ -138,6 +138,45 @@ def demo(
     with bar("sample class") as progress:
         made = course_demo.run(output, of, progress)
     show_demo(made, of, output, time.monotonic() - started)
+
+
+@app.command()
+def init(
+    course: Annotated[pathlib.Path, typer.Argument(file_okay=False, help="Course folder: a new one, or one that is there.")],
+    option: Annotated[
+        str | None,
+        typer.Option("--assignment", "-a", metavar="ASSIGNMENT", help="Which of those that are installed.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="NAME", help="What the course calls it: hw3. By default as it is installed.", show_default=False
+        ),
+    ] = None,
+    add_lines: Annotated[
+        bool, typer.Option("--add-lines", help="Put our lines into an nbgrader_config.py that is there, at its end.")
+    ] = False,
+) -> None:
+    """Sets a course up, or an assignment in a course that is there: configuration, source, release, gradebook.
+
+    What is there stays as it is. Exit code 0: the course is ready; 1: its configuration lacks our lines, and nothing was made.
+    """
+    of = chosen(option)
+    from autograder.course import init as course_init
+    from autograder.printing import show_begun, show_lines
+
+    try:
+        plan = course_init.look(course, of, name or of.name)
+    except (FileExistsError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    if plan.lacks_lines and not add_lines:
+        show_lines(plan, course_init.LINES)
+        raise typer.Exit(1)
+    with bar("making the release", thread=False) as progress:
+        progress(0, 1, "making the release")
+        begun = course_init.begin(plan)
+        progress(1, 1, "done")
+    show_begun(begun, course)
 
 
 @app.command()
@@ -540,7 +579,7 @@ def selftest(
         raise typer.BadParameter("--seeds needs --fast or --recombined: a notebook is judged with the seeds that marks use")
     started, of = time.monotonic(), chosen(option)
     from autograder.course import selftest as course_selftest
-    from autograder.course.release import generated
+    from autograder.course.init import generated
     from autograder.printing import show_recombined, show_selftest, show_slips
 
     if slips:

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import pathlib
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # what marks is imported only by the commands that mark
     from autograder.course.analysis import Class
     from autograder.course.batch import Marked
     from autograder.course.demo import Demo
+    from autograder.course.init import Begun, Plan
     from autograder.course.moves import Change, Move
     from autograder.course.regrade import Regrade
     from autograder.course.selftest import OfSlip, Outcome
@@ -61,6 +63,39 @@ def show_demo(made: "Demo", assignment: "Assignment", output: pathlib.Path, seco
         out.print(f"{what:>16}  {path}", soft_wrap=True)
     out.print(f"\nMarked {len(made.rows)} submissions in {seconds:.0f} s. “—” could not be marked and waits for a")
     out.print(f"person. Mark the written answers with formgrader: `cd {output}` and `jupyter lab`.", soft_wrap=True)
+
+
+def show_lines(plan: "Plan", lines: str) -> None:
+    """Prints what a course's own configuration lacks."""
+    path = plan.root / "nbgrader_config.py"
+    out.print(f"{escape(str(path))} lacks these lines, and nothing was made. Put them at its end:\n", soft_wrap=True)
+    out.print(escape(lines), soft_wrap=True)
+    out.print("or let `--add-lines` do that. Then give the same command again. Other assignments stay as they are.")
+
+
+def show_begun(begun: "Begun", course: pathlib.Path) -> None:
+    """Prints what a course has now, and the commands that come next."""
+    for word, paths in (("made", begun.made), ("was there", begun.kept)):
+        for path in paths:
+            shown = course / path.relative_to(begun.root) if path.is_relative_to(begun.root) else path
+            out.print(f"{word:>9}  {escape(str(shown))}", soft_wrap=True)
+    if begun.own:
+        out.print(
+            f"[yellow]The configuration sets {escape(', '.join(begun.own))} itself:[/] put our parts into it by hand; "
+            "they are in autograder/nbgrader/__init__.py.",
+            soft_wrap=True,
+        )
+    name, notebook = begun.assignment.assignment_id, f"{begun.assignment.notebook_id}.ipynb"
+    out.print("\nThe master in the source folder holds solutions; the release is for students. Next:\n", soft_wrap=True)
+    for command, purpose in (
+        (f"cd {shlex.quote(str(course))}", ""),
+        (f"autograder release {name}", "after each edit of the master"),
+        (f"autograder grade {name}", f"when the students' files lie at submitted/STUDENT/{name}/{notebook}"),
+        ("jupyter lab", "Nbgrader → Formgrader: the written answers"),
+        (f"autograder feedback {name}", ""),
+        ("nbgrader export", ""),
+    ):
+        out.print(f"    {escape(command):36}{escape(purpose)}".rstrip(), soft_wrap=True)
 
 
 class Tally:

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from autograder import assignment as assignments  # noqa: E402
 from autograder.course import selftest  # noqa: E402
-from autograder.course.release import generated  # noqa: E402
+from autograder.course.init import generated  # noqa: E402
 from tests import hostile  # noqa: E402
 
 NAME = "vae_swiss_roll"

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import nbformat
 
 from autograder.assignment import Assignment
-from autograder.course import analysis, feedback, report
+from autograder.course import analysis, feedback, init, report
 from autograder.course.batch import grade_class
 from autograder.course.executors import Processes
-from autograder.course.release import make, new_course
+from autograder.course.folder import Course
 from autograder.errors import CourseError
 from autograder.nbgrader import FORMGRADER
 from autograder.nbgrader.marks import Marks, counted
@@ -57,10 +57,9 @@ def run(root: pathlib.Path, assignment: Assignment, progress: Callable[[int, int
     root = root.resolve()
     progress(0, 1, "generating the release")
     new_folder(root)
-    course = new_course(root, assignment)
-    release, leaks = make(course, assignment)
-    if leaks:
-        raise CourseError("The release gives something away:\n" + "\n".join(leaks))
+    init.begin(init.look(root, assignment, assignment.name))
+    course = Course(root)
+    release = course.release(assignment)
     students = assignment.samples.students(nbformat.read(release, as_version=4))
     for name, (_, raw) in students.items():
         path = root / "submitted" / name / assignment.name / f"{assignment.name}.ipynb"

@@ -71,11 +71,15 @@ class Course:
         folder = self.coursedir.format_path(self.coursedir.autograded_directory, student, assignment.assignment_id)
         return pathlib.Path(folder) / f"{assignment.notebook_id}.ipynb"
 
+    def release(self, assignment: Assignment) -> pathlib.Path:
+        """Path of the student notebook."""
+        folder = self.coursedir.format_path(self.coursedir.release_directory, ".", assignment.assignment_id)
+        return pathlib.Path(folder) / f"{assignment.notebook_id}.ipynb"
+
     def generate_assignment(self, assignment: Assignment) -> pathlib.Path:
         """Runs `nbgrader generate_assignment`: writes the release, registers the assignment. → the release's path"""
         self._run("generate_assignment", assignment.assignment_id, force=True)
-        folder = self.coursedir.format_path(self.coursedir.release_directory, ".", assignment.assignment_id)
-        return pathlib.Path(folder) / f"{assignment.notebook_id}.ipynb"
+        return self.release(assignment)
 
     def autograde(self, assignment: Assignment, handed_in: HandedIn) -> None:
         """Runs `nbgrader autograde` for what one student handed in.

@@ -3,8 +3,6 @@
 import json
 import pathlib
 import re
-import shutil
-import tempfile
 
 import nbformat
 from nbformat import NotebookNode
@@ -14,7 +12,6 @@ from autograder.course.folder import Course
 from autograder.errors import CourseError
 from autograder.grading.kept_pytest import criteria
 from autograder.grading.notebook import BEGIN_HIDDEN, END_HIDDEN, visible
-from autograder.nbgrader import configuration
 
 # What no release may contain, wherever in the file it stands.
 MARKS = (
@@ -86,27 +83,3 @@ def make(course: Course, assignment: Assignment) -> tuple[pathlib.Path, list[str
         )
     path = course.generate_assignment(assignment)
     return path, leaks(nbformat.read(path, as_version=4), assignment)
-
-
-def new_course(root: pathlib.Path, assignment: Assignment) -> Course:
-    """A course with that assignment in an empty folder, as a release needs it."""
-    (root / configuration.CONFIG).write_text(CONFIGURATION, encoding="utf-8")
-    source = root / "source" / assignment.name
-    shutil.copytree(assignment.path.parent, source)
-    return Course(root)
-
-
-CONFIGURATION = """\
-from autograder.nbgrader import configure
-
-c = get_config()  # noqa: F821
-c.CourseDirectory.course_id = "autograder"
-configure(c)
-"""
-
-
-def generated(assignment: Assignment) -> NotebookNode:
-    """The student notebook, generated in a course of its own."""
-    with tempfile.TemporaryDirectory(prefix="autograder-") as folder:
-        path = new_course(pathlib.Path(folder), assignment).generate_assignment(assignment)
-        return nbformat.read(path, as_version=4)

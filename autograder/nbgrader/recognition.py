@@ -165,8 +165,14 @@ def as_released(gradebook: "Gradebook", assignment: Assignment) -> None:
 
 def has_gradebook(db_url: str) -> bool:
     """Whether there is one already; nbgrader would make a new file."""
-    path = db_url.partition("?")[0].removeprefix("sqlite:///")
-    return not db_url.startswith("sqlite:///") or pathlib.Path(path).exists()
+    path = file_of(db_url)
+    return path is None or path.exists()
+
+
+def file_of(db_url: str) -> pathlib.Path | None:
+    """The file that a gradebook is; None where it is on a server."""
+    server, _, path = db_url.partition("?")[0].partition("sqlite:///")
+    return None if server else pathlib.Path(path)
 
 
 def recognised(nb: NotebookNode) -> Assignment | None:
