@@ -1,0 +1,142 @@
+"""Counts the wrong answers of the catalogue that a student cannot see to be wrong before handing in.
+
+    python tools/invisible.py [notebooks/vae_swiss_roll/vae_swiss_roll.ipynb] [--names]
+
+Each answer stands in the release, the other task answered right, and the notebook is run up to its first training, as a student
+does. A mistake is seen where a cell stops, where a line has ✗, or where the numbers under a picture disagree by more than the
+uncertainty that is drawn. Whoever knows what a right loss or figure looks like may see more; that is not counted.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import multiprocessing
+import os
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import nbformat
+import yaml
+from nbformat import NotebookNode
+
+from autograder.course.fill import cell, fill
+from autograder.vae_swiss_roll.samples import ANSWERS, RIGHT
+
+ROOT = pathlib.Path(__file__).parent.parent
+NAME = "vae_swiss_roll"
+RELEASE = ROOT / "notebooks" / NAME / f"{NAME}.ipynb"
+CATALOGUE = ROOT / "autograder" / NAME / "catalogue.yaml"
+WAYS = ("a cell stops", "a check has ✗", "the numbers disagree")
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """How a student sees that an answer is wrong.
+
+    Attributes:
+        name, target: of the entry.
+        way: one of `WAYS`, the first that applies; "" if nothing shows it.
+        said: what stands there.
+    """
+
+    name: str
+    target: str
+    way: str
+    said: str = ""
+
+
+def entries(answer: str) -> list[dict[str, Any]]:
+    """The catalogue's entries that are "right" or "wrong"."""
+    return [entry for entry in yaml.safe_load(CATALOGUE.read_text(encoding="utf-8")) if entry["answer"] == answer]
+
+
+class Student:
+    """Runs the release with an answer in place, up to the first training; what was imported before serves all answers."""
+
+    def __init__(self, release: NotebookNode) -> None:
+        self._release = release
+        matplotlib.use("agg")
+        self.look(self._right_answer("kl_divergence"))  # imports what the first optimizer needs, once
+
+    def _right_answer(self, target: str) -> dict[str, Any]:
+        return {"name": "right", "target": target, "code": ANSWERS[target][1]}
+
+    def look(self, entry: Mapping[str, Any], seed: int = 42) -> Seen:
+        """What a student sees of this answer.
+
+        Args:
+            seed: stands in for the notebook's 42.
+        """
+        notebook = fill(self._release, {**RIGHT, ANSWERS[entry["target"]][0]: entry["code"]})
+        names: dict[str, Any] = {"__name__": "__main__", "display": lambda *shown, **how: None}
+        for source in up_to_the_training(notebook, seed):
+            out = io.StringIO()
+            try:
+                with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+                    exec(compile(source, "cell", "exec"), names)
+            except BaseException as error:
+                way = WAYS[1] if "✗" in out.getvalue() else WAYS[0]
+                return Seen(entry["name"], entry["target"], way, f"{error.__class__.__name__}: {error}")
+            if "✗" in out.getvalue():
+                return Seen(entry["name"], entry["target"], WAYS[1], out.getvalue())
+        return Seen(entry["name"], entry["target"], "")
+
+
+def up_to_the_training(notebook: NotebookNode, seed: int) -> Iterator[str]:
+    """The code of the cells up to the first training, in which `display` shows nothing; figures of the data are left out."""
+    for part in notebook.cells:
+        if part.cell_type != "code" or part.id == "data-plot":
+            continue
+        source = part.source.replace("from IPython.display import display", "").replace("seed(42)", f"seed({seed})")
+        yield source
+        if "train_vae(n_steps=" in source:
+            return
+
+
+_student: list[Student] = []
+
+
+def look(entry: Mapping[str, Any], seed: int) -> Seen:
+    return _student[0].look(entry, seed)
+
+
+def looked(release: NotebookNode, entries: Sequence[Mapping[str, Any]], seed: int = 42) -> list[Seen]:
+    """What a student sees of each, in a process of its own: some of them change what is global."""
+    _student[:] = [Student(release)]
+    with multiprocessing.get_context("fork").Pool(len(os.sched_getaffinity(0)), maxtasksperchild=1) as pool:
+        return pool.starmap(look, [(entry, seed) for entry in entries], chunksize=1)
+
+
+def table(seen: Sequence[Seen]) -> str:
+    """By task: how many wrong answers show in which way."""
+    targets = sorted({found.target for found in seen}, reverse=True)
+    rows = ["| task | wrong answers | " + " | ".join(WAYS) + " | invisible |", "| --- " * (len(WAYS) + 3) + "|"]
+    for target in [*targets, "both"]:
+        group = [found for found in seen if target in (found.target, "both")]
+        counts = [sum(found.way == way for found in group) for way in (*WAYS, "")]
+        share = f"{counts.pop():3} ({sum(not found.way for found in group) / len(group):.0%})"
+        rows.append(f"| {target} | {len(group)} | " + " | ".join(map(str, counts)) + f" | {share} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("release", nargs="?", type=pathlib.Path, default=RELEASE)
+    parser.add_argument("--answer", choices=("wrong", "right"), default="wrong")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--names", action="store_true", help="name those that are invisible (of the right answers, those that show)")
+    given = parser.parse_args()
+    seen = looked(nbformat.read(given.release, as_version=4), entries(given.answer), given.seed)
+    print(table(seen))
+    if given.names:
+        for found in seen:
+            if bool(found.way) == (given.answer == "right"):
+                print(f"{found.target} {found.name}: {found.way} {found.said}")
+
+
+if __name__ == "__main__":
+    main()
