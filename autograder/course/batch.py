@@ -94,6 +94,7 @@ def grade_class(
         GraderError: the grader cannot do its work. What was recorded before stays; nobody else gets a mark.
     """
     with grader_failures():
+        course.settle(assignment)
         registered, class_ = in_gradebook(course, assignment), handed_in_for(course, assignment)
         before = Before(course, assignment, registered)
         progress(0, len(class_), "")

@@ -61,6 +61,7 @@ def write(
         GraderError: pages cannot be written. Those that are written stay.
     """
     with grader_failures():
+        course.settle(assignment)
         class_ = course.marks(assignment)
         marked = [student for student in class_ if course.autograded(assignment, student).is_file()]
         changed = [student for student in marked if again or not is_current(course, assignment, student, class_[student])]

@@ -20,7 +20,7 @@ from autograder.assignment import Assignment
 from autograder.errors import AutograderError, CourseError, GradebookLocked, NotRecorded
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
-from autograder.nbgrader import autograde, configuration, generate_feedback, marks, recognition
+from autograder.nbgrader import autograde, configuration, generate_feedback, late, marks, recognition
 from autograder.nbgrader.export import ExportMarks
 from autograder.nbgrader.marks import Marks, Waiting
 from autograder.nbgrader.submitted import HandedIn
@@ -103,6 +103,11 @@ class Course:
             converter = generate_feedback.Students(students, coursedir=self.coursedir, parent=self.api)
             converter.force = True
             self._check(capture_log(converter), f"generate_feedback {assignment.assignment_id}", CourseError)
+
+    def settle(self, assignment: Assignment) -> list[late.Changed]:
+        """As `late.settle`."""
+        with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+            return late.settle(gradebook, assignment.assignment_id, self.root)
 
     def marks(self, assignment: Assignment) -> dict[str, Marks]:
         """student → what the gradebook has of them."""

@@ -7,7 +7,8 @@
     nbgrader export                 export.py: an empty cell where nothing is marked yet
     nbgrader formgrader             pages.py: what a browser gets to see of a submission, here and in the feedback, is harmless
 
-Which of a course's assignments is ours says recognition.py, for all of them; what the gradebook holds, marks.py.
+Which of a course's assignments is ours says recognition.py, for all of them; what the gradebook holds, marks.py; what being
+late costs, late.py and deadlines.py.
 
 A course's `nbgrader_config.py` needs two lines, `from autograder.nbgrader import configure` and `configure(c)`.
 """
@@ -59,6 +60,7 @@ MARKING: Sections = {
             f"{HERE}.autograde.CheckMetadata",
         ],
     },
+    "AssignLatePenalties": {"plugin_class": f"{HERE}.late.ByDeadlines"},
 }
 FEEDBACK: Sections = {
     "GenerateFeedback": {

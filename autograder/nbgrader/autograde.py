@@ -38,7 +38,8 @@ from autograder.grading.notebook import Submission
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
 from autograder.grading.verdict import Graded, Status, Verdict
-from autograder.nbgrader import configuration, headings, marks, pages, recognition, submitted
+from autograder.nbgrader import configuration, headings, late, marks, pages, recognition, submitted
+from autograder.nbgrader.deadlines import Deadlines
 from autograder.nbgrader.submitted import HandedIn
 
 Resources = dict[str, Any]
@@ -356,11 +357,18 @@ class SaveGrades(SaveAutoGrades):
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
         self._nb = nb
         nb, resources = super().preprocess(nb, resources)
-        if ours(resources):
-            with self.gradebook:
-                submission = self.gradebook.find_submission(self.assignment_id, self.student_id)
+        with self.gradebook:
+            submission = self.gradebook.find_submission(self.assignment_id, self.student_id)
+            late.set_dates(Deadlines.read(self.root).find(self.assignment_id), submission)
+            self.gradebook.db.commit()
+            if ours(resources):
                 nb.metadata["autograder"]["late"] = lateness(submission, self.config)
         return nb, resources
+
+    @property
+    def root(self) -> pathlib.Path:
+        """The course's folder."""
+        return pathlib.Path(self.parent.parent.coursedir.root)
 
     def preprocess_cell(self, cell: NotebookNode, resources: Resources, cell_index: int) -> tuple[NotebookNode, Resources]:
         cell, resources = super().preprocess_cell(cell, resources, cell_index)

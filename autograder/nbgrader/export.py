@@ -11,7 +11,7 @@ from nbgrader.api import Assignment, Gradebook
 from nbgrader.plugins import ExportPlugin
 
 from autograder.errors import CourseError
-from autograder.nbgrader import marks, recognition
+from autograder.nbgrader import late, marks, recognition
 from autograder.nbgrader.marks import Marks
 
 # nbgrader's own columns, then the points so far, and which cells wait for a person.
@@ -37,6 +37,8 @@ class ExportMarks(ExportPlugin):
         for assignment in gradebook.assignments:
             if self.assignment and assignment.name not in map(str, self.assignment):
                 continue
+            if self._coursedir is not None:
+                late.settle(gradebook, assignment.name, pathlib.Path(self._coursedir.root))
             class_ = marks.of_assignment(gradebook, assignment.name)
             if waiting := marks.Waiting.of(class_):
                 self.log.warning("%s: %s Their cells are empty.", assignment.name, waiting)

@@ -22,7 +22,7 @@ from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
 
 from autograder.assignment import Assignment
 from autograder.grading.notebook import visible
-from autograder.nbgrader import marks, recognition, student_page
+from autograder.nbgrader import late, marks, recognition, student_page
 from autograder.nbgrader.autograde import Unshared
 from autograder.nbgrader.submitted import matching, students_folder
 
@@ -68,6 +68,8 @@ class FeedbackExporter(HTMLExporter):
         if self.assignment is None:
             return
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
+            if not isinstance(converter, Students):
+                late.settle(gradebook, coursedir.assignment_id, pathlib.Path(coursedir.root))
             names = [student.name for student in students]
             self.marks = marks.of_assignment(gradebook, coursedir.assignment_id, names, self.assignment.notebook_id)
         if (waiting := marks.Waiting.of(self.marks)) and not isinstance(converter, Students):
