@@ -435,6 +435,48 @@ def feedback(
 
 
 @app.command()
+def deadline(
+    assignment: Name = None,
+    due: Annotated[str | None, typer.Option(metavar="TIME", help="2026-10-05 23:59, or a day alone, until its end.")] = None,
+    student: Annotated[
+        list[str] | None, typer.Option(metavar="STUDENT", help="Who has longer, with --until; may be given several times.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Until when; `none` takes it back.")] = None,
+    timezone: Annotated[str | None, typer.Option(metavar="ZONE", help="Of all times, Europe/Berlin, say.")] = None,
+    per_day: Annotated[
+        str | None,
+        typer.Option(metavar="AMOUNT", help="What a day begun costs: 1.5 (points), `10 %` of all, `10 % of the score`."),
+    ] = None,
+    once: Annotated[str | None, typer.Option(metavar="AMOUNT", help="What being late costs at all.")] = None,
+    cap: Annotated[str | None, typer.Option(metavar="AMOUNT", help="The most that being late costs.")] = None,
+    grace: Annotated[str | None, typer.Option(metavar="SPAN", help="Until then it is in time: `15 minutes`.")] = None,
+    course: Course = HERE,
+    option: Option = None,
+) -> None:
+    """Shows or sets until when an assignment is handed in, who has longer, and what being late costs, in deadlines.toml.
+
+    Nobody is marked again. `none` takes a setting out of the file.
+    """
+    if bool(student) != (until is not None):
+        raise typer.BadParameter("--student and --until belong together: who, and until when")
+    named = one_name(assignment, option)
+    from autograder.course import folder
+    from autograder.printing import show_deadline
+
+    place = folder.Course(course)
+    of = in_course(place, named)
+    typed = {"due": due, "per_day": per_day, "once": once, "cap": cap, "grace": grace}
+    settings = {key: value.strip() for key, value in typed.items() if value is not None}
+    longer = dict.fromkeys(student or [], (until or "").strip())
+    found = place.deadlines()
+    if settings or longer or timezone:
+        found = found.changed(of.assignment_id, settings, longer, timezone)
+        found.write()
+    changed = place.settle(of)
+    show_deadline(of.assignment_id, found.find(of.assignment_id), changed, place.marks(of), place.students(of))
+
+
+@app.command()
 def report(
     assignment: Name = None,
     anonymous: Annotated[

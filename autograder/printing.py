@@ -4,7 +4,7 @@ import collections
 import contextlib
 import pathlib
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -25,7 +25,9 @@ if TYPE_CHECKING:  # what marks is imported only by the commands that mark
     from autograder.course.selftest import OfSlip, Outcome
     from autograder.doctor import Finding
     from autograder.lms.collect import Row
-    from autograder.nbgrader.marks import Waiting
+    from autograder.nbgrader.deadlines import Deadline
+    from autograder.nbgrader.late import Changed
+    from autograder.nbgrader.marks import Marks, Waiting
     from autograder.sandbox.outside.conformance import Result
 
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -157,6 +159,34 @@ def show_collected(rows: "Sequence[Row]", dry: bool) -> None:
     out.print("; ".join(f"{count} {state}" for state, count in sorted(states.items())) + ".", soft_wrap=True)
     if dry:
         out.print("Nothing was changed.")
+
+
+def show_deadline(
+    assignment_id: str, own: "Deadline", changed: "Sequence[Changed]", class_: "Mapping[str, Marks]", known: Collection[str]
+) -> None:
+    """Prints until when an assignment is handed in, what being late costs, who was late, and whose penalty is another now.
+
+    Args:
+        known: the students whom the course knows.
+    """
+    from autograder.nbgrader.deadlines import FILE, in_words
+
+    out.print(f"{escape(assignment_id)}: {f'due {own.due} UTC' if own.due else f'{FILE} has no deadline'}.", soft_wrap=True)
+    policy = f"Late: {own.policy}." if own.policy else f"{FILE} does not say what being late costs."
+    out.print(escape(policy), soft_wrap=True)
+    for student, until in sorted(own.extensions.items()):
+        unknown = "" if student in known else " [yellow](the course has no student of that name)[/]"
+        out.print(f"{escape(student)} has until {until} UTC.{unknown}", soft_wrap=True)
+    late = {student: marks for student, marks in sorted(class_.items()) if marks.late}
+    if late:
+        before = {one.student: f"{one.before:g} → " for one in changed}
+        table = Table("student", "late by", Column("penalty", justify="right"), title="Handed in late")
+        for student, marks in late.items():
+            table.add_row(escape(student), in_words(marks.late), f"{before.get(student, '')}{marks.penalty:g}")
+        out.print(table)
+    for one in changed:
+        if one.student not in late:
+            out.print(f"{escape(one.student)} was in time: {one.before:g} points are given back.", soft_wrap=True)
 
 
 def show_moves(moves: "Sequence[Move]", to: Console = out) -> None:

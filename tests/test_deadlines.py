@@ -1,12 +1,23 @@
 """Deadlines: the file of a course, what being late costs, and what a changed deadline takes back."""
 
+import csv
 import datetime
+import shutil
 
+import nbformat
 import pytest
+from nbgrader.api import Gradebook
 
+from autograder.course.fill import fill
+from autograder.course.folder import Course
 from autograder.errors import CourseError
 from autograder.nbgrader.deadlines import Deadlines, Policy
+from autograder.vae_swiss_roll.samples import RIGHT
+from tests.conftest import ROOT
+from tests.test_cli import run
+from tests.test_nbgrader import nbgrader
 
+NAME = "vae_swiss_roll"
 DAY = 86400
 FILE = """\
 timezone = "Europe/Berlin"  # ours
@@ -110,3 +121,130 @@ def test_what_cannot_be_is_told_with_its_line(tmp_path, text, line, words):
         read(tmp_path, text)
     assert f"deadlines.toml, line {line}: " in str(raised.value)
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("student", ["ada", "0042", "ada@example.org", 'a"b', "Zoë O'Neil", "a.b"])
+def test_what_is_set_by_command_stands_in_the_file_and_the_rest_stays(tmp_path, student):
+    found = read(tmp_path, FILE)
+    set_ = found.changed("hw3", {"cap": "3", "due": "2026-10-06"}, {student: "2026-10-20 12:00+02:00"})
+    own = set_.find("hw3")
+    assert own.extensions[student] == datetime.datetime(2026, 10, 20, 10, 0)
+    assert own.due == datetime.datetime(2026, 10, 6, 21, 59, 59)
+    assert own.policy.penalty(9 * DAY, 10, 20) == 3
+    kept = {line for line in FILE.splitlines() if not line.startswith(("due", "cap", "ada", '"0042"'))}
+    assert kept <= set(set_.text.splitlines())
+    back = set_.changed("hw3", {"cap": "none"}, {student: "none"})
+    assert student not in back.find("hw3").extensions
+    assert back.find("hw3").policy.cap is None
+
+
+def test_a_time_zone_comes_before_the_tables_of_a_file_without_one(tmp_path):
+    found = read(tmp_path, "# mine\n[hw3]\ndue = 2026-10-05 12:00:00Z\n")
+    set_ = found.changed("hw4", {"due": "2026-10-05"}, {}, "Europe/Berlin")
+    assert set_.text.startswith('timezone = "Europe/Berlin"')
+    assert "# mine" in set_.text
+    assert set_.find("hw3").due.hour == 12
+    with pytest.raises(CourseError, match="no time zone"):
+        found.changed("hw3", {}, {}, "Mars")
+
+
+# --- in the gradebook ------------------------------------------------------------------------------------------------
+
+POLICY = f"""\
+timezone = "UTC"
+per_day = "10 %"
+
+[{NAME}]
+due = 2026-10-05 12:00:00
+"""
+
+
+@pytest.fixture(scope="module")
+def evening(tmp_path_factory, release, assignment):
+    """A class of two before anything is marked: ann is late by two and a half days, ben is not."""
+    root = tmp_path_factory.mktemp("evening")
+    shutil.copy(ROOT / "nbgrader_config.py", root)
+    shutil.copytree(ROOT / "source", root / "source")
+    (root / "deadlines.toml").write_text(POLICY, encoding="utf-8")
+    Course(root).generate_assignment(assignment)
+    for student, time in (("ann", "2026-10-08 00:00:00 UTC"), ("ben", "2026-10-05 12:00:00 UTC")):
+        path = root / "submitted" / student / NAME / f"{NAME}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(nbformat.writes(fill(release, RIGHT)).encode())
+        path.with_name("timestamp.txt").write_text(time)
+    done = run("grade", cwd=root)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def course(evening, tmp_path):
+    """A copy of that class after marking by machine, to be changed."""
+    return shutil.copytree(evening, tmp_path / "course")
+
+
+def penalties(root):
+    with Gradebook(f"sqlite:///{root}/gradebook.db") as gradebook:
+        return {one.student_id: one.late_submission_penalty for one in gradebook.assignment_submissions(NAME)}
+
+
+def by_person(root, student, **points):
+    with Gradebook(f"sqlite:///{root}/gradebook.db") as gradebook:
+        for cell, given in points.items():
+            grade = gradebook.find_grade(cell, NAME, NAME, student)
+            grade.manual_score, grade.needs_manual_grade = given, False
+        gradebook.db.commit()
+
+
+def results(root):
+    return {path.name: path.stat().st_mtime_ns for path in root.rglob("*.json.gz")}
+
+
+@pytest.mark.sandboxed
+def test_a_changed_deadline_takes_the_penalty_back_and_nobody_is_marked_again(course):
+    assert penalties(course) == {"ann": 4.5, "ben": 0}
+    marked = results(course)
+    done = run("deadline", "--due", "2026-10-08 00:00", cwd=course)
+    assert "ann was in time: 4.5 points are given back." in done.stdout, done.stderr
+    assert penalties(course) == {"ann": 0, "ben": 0}
+    (course / "deadlines.toml").write_text(POLICY, encoding="utf-8")  # by hand, and any command sees it
+    run("grade", cwd=course)
+    assert penalties(course) == {"ann": 4.5, "ben": 0}
+    (course / "deadlines.toml").write_text(POLICY + 'cap = "20 %"\n', encoding="utf-8")
+    nbgrader(course, "export")
+    assert penalties(course) == {"ann": 3, "ben": 0}
+    run("deadline", "--student", "ann", "--until", "2026-10-07 12:00", cwd=course)
+    assert penalties(course) == {"ann": 1.5, "ben": 0}
+    assert results(course) == marked
+
+
+@pytest.mark.sandboxed
+def test_nbgraders_own_command_makes_the_same_penalty(course):
+    (course / "gradebook.db").unlink()
+    shutil.rmtree(course / "autograded")
+    nbgrader(course, "generate_assignment", NAME)
+    nbgrader(course, "autograde", NAME)
+    assert penalties(course) == {"ann": 4.5, "ben": 0}
+
+
+@pytest.mark.sandboxed
+def test_a_penalty_follows_what_a_person_marks_and_the_page_says_what_it_took(course):
+    (course / "deadlines.toml").write_text(POLICY.replace("10 %", "50 % of the score"), encoding="utf-8")
+    by_person(course, "ann", kl_divergence=1)
+    run("feedback", cwd=course)
+    assert penalties(course) == {"ann": 6, "ben": 0}
+    pages = {student: (course / f"feedback/{student}/{NAME}/{NAME}.html").read_text() for student in ("ann", "ben")}
+    assert "<strong>−6</strong> for handing in 2 days 12 hours after the deadline, 2026-10-05 12:00 UTC" in pages["ann"]
+    assert "after the deadline" not in pages["ben"]
+    nbgrader(course, "export")
+    rows = {row["student_id"]: row for row in csv.DictReader((course / "grades.csv").open(encoding="utf-8"))}
+    assert (rows["ann"]["late_submission_penalty"], rows["ann"]["score_so_far"]) == ("6.0", "0.0")
+
+
+@pytest.mark.sandboxed
+def test_a_broken_file_ends_the_run_with_one_sentence(course):
+    (course / "deadlines.toml").write_text("[vae_swiss_roll]\ndue = soon\n")
+    done = run("grade", cwd=course)
+    assert done.returncode == 2
+    assert "deadlines.toml, line 2: Invalid value" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr

@@ -33,6 +33,7 @@ PAGES = {
     for name in (
         "README.md",
         "docs/marking.md",
+        "docs/deadlines.md",
         "docs/after-marking.md",
         "docs/settings.md",
         "docs/rubric.md",

@@ -20,7 +20,8 @@ from autograder.assignment import Assignment
 from autograder.errors import AutograderError, CourseError, GradebookLocked, NotRecorded
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
-from autograder.nbgrader import autograde, configuration, generate_feedback, late, marks, recognition
+from autograder.nbgrader import autograde, configuration, generate_feedback, late, marks, recognition, submitted
+from autograder.nbgrader.deadlines import Deadlines
 from autograder.nbgrader.export import ExportMarks
 from autograder.nbgrader.marks import Marks, Waiting
 from autograder.nbgrader.submitted import HandedIn
@@ -108,6 +109,16 @@ class Course:
         """As `late.settle`."""
         with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             return late.settle(gradebook, assignment.assignment_id, self.root)
+
+    def deadlines(self) -> Deadlines:
+        """The course's `deadlines.toml`."""
+        return Deadlines.read(self.root)
+
+    def students(self, assignment: Assignment) -> set[str]:
+        """All whom the gradebook knows, or who handed something in."""
+        with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+            known = {student.id for student in gradebook.students}
+        return known | {handed_in.student for handed_in in submitted.look(self.coursedir, assignment)}
 
     def marks(self, assignment: Assignment) -> dict[str, Marks]:
         """student → what the gradebook has of them."""

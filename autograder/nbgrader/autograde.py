@@ -125,6 +125,7 @@ class SubmissionExporter(NotebookExporter):
                 "would run without a sandbox: start from MARKING in autograder/nbgrader/__init__.py."
             )
         self._settings = configuration.settings(self.config, assignment)
+        Deadlines.read(pathlib.Path(coursedir.root))  # what is wrong there is told before anybody is marked
         if isinstance(converter, OneStudent):
             class_ = [converter.handed_in]
         else:

@@ -14,6 +14,7 @@
 It is read here and written here, in place, so that comments stay. late.py applies it.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import math
@@ -46,6 +47,11 @@ class Amount:
 
     value: float
     of: str = "points"
+
+    def __str__(self) -> str:
+        if self.of == "points":
+            return f"{self.value:g} point{'' if self.value == 1 else 's'}"
+        return f"{self.value:g} % of {'the points that can be reached' if self.of == 'maximum' else 'what was reached'}"
 
     def points(self, score: float, maximum: float, share: float) -> float:
         """In points, for a notebook.
@@ -88,6 +94,13 @@ class Policy:
         if self.cap is not None:
             off = min(off, self.cap.points(score, maximum, share))
         return round(max(0.0, min(off, score)), 4)
+
+    def __str__(self) -> str:
+        parts = [f"{self.once} for being late"] if self.once.value else []
+        parts += [f"{self.per_day} for each day begun"] if self.per_day.value else []
+        said = " and ".join(parts) or "nothing is taken off"
+        said += f", at most {self.cap}" if self.cap is not None else ""
+        return said + (f"; up to {in_words(self.grace)} late is in time" if self.grace else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +158,55 @@ class Deadlines:
     def find(self, assignment_id: str) -> Deadline:
         """What the file says of an assignment."""
         return self.named.get(assignment_id, self.others)
+
+    def changed(
+        self, assignment_id: str, settings: Mapping[str, str], extensions: Mapping[str, str], timezone: str | None = None
+    ) -> "Deadlines":
+        """As the file would be with other values, the rest and its comments as they are; `write` writes it.
+
+        Args:
+            settings: key → value as one would type it, "none" for none, of the assignment.
+            extensions: student → until when, in the same way.
+            timezone: of the whole file.
+
+        Raises:
+            CourseError: a value cannot be.
+        """
+        import tomlkit  # only what writes needs it
+
+        file = tomlkit.parse(self.text)
+        if timezone is not None:
+            if "timezone" not in file and len(file):
+                file = tomlkit.parse(f"{tomlkit.dumps({'timezone': timezone})}\n{self.text}")
+            file["timezone"] = timezone
+        table = file.setdefault(assignment_id, tomlkit.table())
+        for key, value in settings.items():
+            put(table, key, value)
+        if extensions:
+            longer = table.setdefault("extensions", tomlkit.table())
+            for student, value in extensions.items():
+                put(longer, student, value)
+        return type(self).parsed(self.path, tomlkit.dumps(file))
+
+    def write(self) -> None:
+        """Writes the file."""
+        self.path.write_text(self.text, encoding="utf-8")
+
+
+def put(table: Any, key: str, typed: str) -> None:
+    """Puts into a table of tomlkit's what was typed: a date, a number or a text; "none" takes the key out."""
+    import tomlkit
+
+    if typed == "none":
+        table.pop(key, None)
+        return
+    value: Any = typed
+    with contextlib.suppress(ValueError):
+        value = float(typed) if "." in typed else int(typed)
+    with contextlib.suppress(ValueError):
+        value = tomlkit.value(datetime.datetime.fromisoformat(typed).isoformat(" ")) if len(typed) > 10 else value
+        value = tomlkit.value(datetime.date.fromisoformat(typed).isoformat()) if len(typed) == 10 else value
+    table[key] = value
 
 
 def toml(text: str, path: pathlib.Path) -> dict[str, Any]:
@@ -281,3 +343,11 @@ def moment(value: Any, zone: datetime.tzinfo | None) -> datetime.datetime:
         return aware.astimezone(datetime.UTC).replace(tzinfo=None)
     except OverflowError as error:
         raise ValueError(f"{value} is no date that a course has") from error
+
+
+def in_words(seconds: float) -> str:
+    """A time span as people say it: the two largest units; "" for none."""
+    minutes = int(seconds // 60)
+    parts = [(minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute")]
+    said = [f"{count} {unit}{'s' if count > 1 else ''}" for count, unit in parts if count]
+    return " ".join(said[:2]) or ("less than a minute" if seconds > 0 else "")

@@ -95,11 +95,3 @@ def of_class(gradebook: Gradebook, assignment: Assignment) -> list[Any]:
         .all()
     )
     return found
-
-
-def in_words(seconds: float) -> str:
-    """A time span as people say it: the two largest units; "" for none."""
-    minutes = int(seconds // 60)
-    parts = [(minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute")]
-    said = [f"{count} {unit}{'s' if count > 1 else ''}" for count, unit in parts if count]
-    return " ".join(said[:2]) or ("less than a minute" if seconds > 0 else "")

@@ -68,7 +68,8 @@ class Marks:
 
     Attributes:
         name: the student's, as the course knows it, else "".
-        timestamp: when it was handed in; None where that is not known.
+        timestamp: when it was handed in; None where that is not known. UTC, without a zone.
+        due: until when it was to be handed in, with the student's extension; None for no deadline. As `timestamp`.
         penalty: points that are taken off because it was late.
         cells: grade_id → `Mark`.
         comments: grade_id of a cell that students fill → what was written beside it, by a person, or `NO_RESPONSE`.
@@ -79,6 +80,14 @@ class Marks:
     penalty: float
     cells: Mapping[str, Mark]
     comments: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    due: datetime.datetime | None = None
+
+    @property
+    def late(self) -> float:
+        """Seconds after the deadline; 0 where it was in time, or where either time is not known."""
+        if self.timestamp is None or self.due is None:
+            return 0.0
+        return max(0.0, (self.timestamp - self.due).total_seconds())
 
     @property
     def waiting(self) -> list[str]:
@@ -128,6 +137,8 @@ def of_assignment(
             Student.first_name,
             Student.last_name,
             SubmittedAssignment.timestamp,
+            SubmittedAssignment.extension,
+            Assignment.duedate,
             SubmittedNotebook.late_submission_penalty,
             func.coalesce(GradeCell.max_score, TaskCell.max_score, 0.0).label("of"),
             Grade.auto_score,
@@ -180,7 +191,9 @@ def in_rows(graded: list[Any], commented: list[Any], several: bool) -> Marks:
     penalties = {row.notebook: row.late_submission_penalty or 0.0 for row in graded}
     called = " ".join(filter(None, (graded[0].first_name, graded[0].last_name)))
     comments = {name(row): row.said for row in commented}
-    return Marks(called, graded[0].timestamp, sum(penalties.values()), cells, comments)
+    due, longer = graded[0].duedate, graded[0].extension
+    due = due + longer if due is not None and longer is not None else due
+    return Marks(called, graded[0].timestamp, sum(penalties.values()), cells, comments, due)
 
 
 def explained(verdict: Verdict | None, grade_id: str, mark: Mark) -> list[CheckResult]:

@@ -20,7 +20,7 @@ from autograder.assignment import Assignment
 from autograder.grading.answers import plain
 from autograder.grading.notebook import grade_id_of, visible
 from autograder.grading.verdict import CheckResult, Outcome, Status, known_as
-from autograder.nbgrader import headings, pages
+from autograder.nbgrader import deadlines, headings, pages
 from autograder.nbgrader.marks import NO_RESPONSE, Mark, Marks, explained, verdict_of
 
 CODE = re.compile(r"`([^`\n]+)`")
@@ -97,6 +97,11 @@ class Page:
     answers: list[Part]
     notes: tuple[str, ...]
     ungradable: str
+
+    @property
+    def late(self) -> str:
+        """How long after the deadline it was handed in, in words; "" for in time."""
+        return deadlines.in_words(self.marks.late)
 
     def shown(self, parts: Iterable[Part]) -> list[Part]:
         """Those of which there is more to say than that they are not yet marked."""
