@@ -477,6 +477,61 @@ def deadline(
 
 
 @app.command()
+def export(
+    assignment: Name = None,
+    into: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="SHEET",
+            show_default=False,
+            help="Fill this sheet, as Canvas, Moodle, Brightspace or Blackboard exports it, instead.",
+        ),
+    ] = None,
+    output: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="The file to write; grades.csv, or SHEET.filled.csv beside the sheet.", show_default=False),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --into: the column to fill, if it is not found by itself.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --into: the column that holds nbgrader's student ids.")
+    ] = None,
+    course: Course = HERE,
+    option: Option = None,
+) -> None:
+    """The list of grades, a line a student, with each task, criterion and answer; or marks into the LMS's own sheet.
+
+    What nobody has marked yet stays empty. Exit code 0: all is there; 1: a mark could not be put into the sheet.
+    """
+    if into is None and (column or id_column):
+        raise typer.BadParameter("--column and --id-column are for a sheet: --into SHEET")
+    named = one_name(assignment, option)
+    from autograder.course import folder
+    from autograder.lms.fill import filled_beside
+    from autograder.printing import show_filled
+
+    place = folder.Course(course)
+    if into is None:
+        to = output or place.root / "grades.csv"
+        own = in_course(place, named) if named else None
+        for assignment_id, waiting in place.export(to, own.assignment_id if own else None).items():
+            if waiting:
+                said = f"{escape(assignment_id)}: [yellow]{escape(str(waiting))}[/] Their cells are empty."
+                out.print(said, soft_wrap=True)
+        out.print(f"{to}", soft_wrap=True)
+        return
+    of = in_course(place, named)
+    to = output or filled_beside(into)
+    filled = place.export_into(into, of, to, column, id_column)
+    show_filled(filled, to, place.waiting(of))
+    if not filled.complete:
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     assignment: Name = None,
     anonymous: Annotated[

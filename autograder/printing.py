@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what marks is imported only by the commands that mark
     from autograder.course.selftest import OfSlip, Outcome
     from autograder.doctor import Finding
     from autograder.lms.collect import Row
+    from autograder.lms.fill import Filled
     from autograder.nbgrader.deadlines import Deadline
     from autograder.nbgrader.late import Changed
     from autograder.nbgrader.marks import Marks, Waiting
@@ -187,6 +188,31 @@ def show_deadline(
     for one in changed:
         if one.student not in late:
             out.print(f"{escape(one.student)} was in time: {one.before:g} points are given back.", soft_wrap=True)
+
+
+def show_filled(filled: "Filled", to: pathlib.Path, waiting: "Waiting") -> None:
+    """Prints what was put into a sheet, and of whom a person should know something."""
+    from autograder.lms.fill import State
+
+    counts = collections.Counter(row.state for row in filled.rows)
+    told = [
+        row for row in filled.rows if row.state not in (State.FILLED, State.SAME) or (row.state == State.FILLED and row.before)
+    ]
+    if told:
+        table = Table("student", "name in the sheet", "mark", "", title="To look at")
+        for row in told:
+            mark = f"{row.before} → {row.after}" if row.state == State.FILLED else row.after
+            table.add_row(
+                escape(row.student), escape(row.name), escape(mark), f"{row.state}{f': {row.note}' if row.note else ''}"
+            )
+        out.print(table)
+    for sentence in filled.warnings:
+        out.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
+    if waiting:
+        out.print(f"[yellow]{escape(str(waiting))}[/] Their cells stay as they were.", soft_wrap=True)
+    said = ", ".join(f"{count} {state}" for state in State if (count := counts[state]))
+    out.print(f"{escape(filled.column)}: {said or 'nobody is in the sheet'}.", soft_wrap=True)
+    out.print(escape(str(to)), soft_wrap=True)
 
 
 def show_moves(moves: "Sequence[Move]", to: Console = out) -> None:

@@ -20,9 +20,10 @@ from autograder.assignment import Assignment
 from autograder.errors import AutograderError, CourseError, GradebookLocked, NotRecorded
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
+from autograder.lms.fill import Filled
 from autograder.nbgrader import autograde, configuration, generate_feedback, late, marks, recognition, submitted
 from autograder.nbgrader.deadlines import Deadlines
-from autograder.nbgrader.export import ExportMarks
+from autograder.nbgrader.export import ExportMarks, IntoSheet
 from autograder.nbgrader.marks import Marks, Waiting
 from autograder.nbgrader.submitted import HandedIn
 
@@ -129,10 +130,32 @@ class Course:
         """What waits for a person."""
         return Waiting.of(self.marks(assignment))
 
-    def export(self, to: pathlib.Path) -> None:
-        """Runs `nbgrader export`, with our list of grades, whatever the course has configured."""
-        with quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
-            ExportMarks(parent=self.api, to=str(to)).export(gradebook)
+    def export(self, to: pathlib.Path, assignment_id: str | None = None) -> dict[str, Waiting]:
+        """Runs `nbgrader export`, with our list of grades, whatever the course has. → assignment → what waits for a person
+
+        Args:
+            assignment_id: None for all.
+        """
+        own = [assignment_id] if assignment_id is not None else []
+        with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+            plugin = ExportMarks(parent=self.api, to=str(to), assignment=own)
+            plugin.export(gradebook)
+        return plugin.waiting
+
+    def export_into(
+        self, sheet: pathlib.Path, assignment: Assignment, to: pathlib.Path, column: str | None, id_column: str | None
+    ) -> Filled:
+        """Runs `nbgrader export`, with the sheet of a learning management system.
+
+        Args:
+            to: where the filled sheet is written.
+            column, id_column: names in the sheet; None where they are found.
+        """
+        names = {"column": column or "", "id_column": id_column or "", "assignment": [assignment.assignment_id]}
+        with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+            plugin = IntoSheet(parent=self.api, sheet=str(sheet), to=str(to), **names)
+            plugin.export(gradebook)
+        return plugin.filled
 
     def _run(self, command: str, *args: str, **kwargs: Any) -> None:
         with quiet(), on_path():

@@ -1,4 +1,8 @@
-"""`nbgrader export`: the list of grades, in which what nobody has marked is empty; nbgrader's own writes 0 there."""
+"""`nbgrader export`: the list of grades, in which what nobody has marked is empty; nbgrader's own writes 0 there.
+
+ExportMarks    the list of grades
+IntoSheet      the marks of one assignment, in the sheet that a learning management system exports and takes back
+"""
 
 import contextlib
 import csv
@@ -8,10 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nbgrader.api import Assignment, Gradebook
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins import ExportPlugin
+from traitlets import Unicode
 
 from autograder.errors import CourseError
-from autograder.nbgrader import late, marks, recognition
+from autograder.lms import returning
+from autograder.lms.fill import Filled, Mark, fill, filled_beside
+from autograder.lms.sheets import Sheet
+from autograder.nbgrader import headings, late, marks, recognition
+from autograder.nbgrader.deadlines import in_words
 from autograder.nbgrader.marks import Marks
 
 # nbgrader's own columns, then the points so far, and which cells wait for a person.
@@ -19,6 +29,7 @@ COLUMNS = (
     *("assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email"),
     *("raw_score", "late_submission_penalty", "score", "max_score"),
     *("score_so_far", "not_yet_marked", "changed_since_marked"),
+    *("status", "hours_late", "misconceptions"),
 )
 
 
@@ -26,12 +37,16 @@ class ExportMarks(ExportPlugin):
     """A line for each student and assignment, with a column for each graded cell and each criterion.
 
     `score` is empty until all is marked; `score_so_far` is what there is of it. The criteria of a task are empty where a person
-    set its points.
+    set its points. `status` is marked, waiting (for a person), ungradable or missing.
+
+    Attributes:
+        waiting: assignment → what waits for a person, after `export`.
     """
 
     def export(self, gradebook: Gradebook) -> None:
         to = self.to or "grades.csv"
         self.log.info("Exporting grades to %s", to)
+        self.waiting: dict[str, marks.Waiting] = {}
         lines: list[dict[str, Any]] = []
         columns = dict.fromkeys(COLUMNS)
         for assignment in gradebook.assignments:
@@ -40,7 +55,8 @@ class ExportMarks(ExportPlugin):
             if self._coursedir is not None:
                 late.settle(gradebook, assignment.name, pathlib.Path(self._coursedir.root))
             class_ = marks.of_assignment(gradebook, assignment.name)
-            if waiting := marks.Waiting.of(class_):
+            waiting = self.waiting[assignment.name] = marks.Waiting.of(class_)
+            if waiting:
                 self.log.warning("%s: %s Their cells are empty.", assignment.name, waiting)
             own = self._lines(gradebook, assignment, class_)
             lines += own
@@ -70,7 +86,9 @@ class ExportMarks(ExportPlugin):
                 "max_score": assignment.max_score,
             }
             if student.id in class_:
-                line |= of_submission(class_[student.id]) | self._criteria(assignment.name, student.id, class_[student.id])
+                line |= of_submission(class_[student.id]) | self._verdicts(assignment.name, student.id, class_[student.id])
+            else:
+                line["status"] = "missing"
             lines.append({column: "" if value is None else value for column, value in line.items()})
         return lines
 
@@ -81,19 +99,22 @@ class ExportMarks(ExportPlugin):
                 return list(own.graded_cells)
         return []
 
-    def _criteria(self, assignment_id: str, student: str, own: Marks) -> dict[str, Any]:
-        """Criterion → points, as far as the marked notebook says what made up the marks."""
+    def _verdicts(self, assignment_id: str, student: str, own: Marks) -> dict[str, Any]:
+        """Criterion → points, and the misconceptions, as far as the marked notebook says what made up the marks."""
         if self._coursedir is None:
             return {}
         folder = pathlib.Path(self._coursedir.format_path(self._coursedir.autograded_directory, student, assignment_id))
-        found = {}
+        found: dict[str, Any] = {}
+        misconceptions: dict[str, None] = {}
         for path in sorted(folder.glob("*.ipynb")):
             verdict = marks.verdict_of(json.loads(path.read_text(encoding="utf-8")))
             for column, mark in own.cells.items():
                 notebook, _, grade_id = column.rpartition("/")
                 for check in marks.explained(verdict, grade_id, mark) if notebook in ("", path.stem) else ():
                     found[column + check.id.removeprefix(grade_id)] = check.points if mark.by_person is None else None
-        return found
+                    if check.misconception and not check.unanswered:
+                        misconceptions[check.misconception] = None
+        return found | {"misconceptions": " ".join(misconceptions)}
 
 
 def as_text(value: object) -> object:
@@ -113,6 +134,8 @@ def of_submission(own: Marks) -> dict[str, Any]:
         "score_so_far": own.so_far,
         "not_yet_marked": " ".join(grade_id for grade_id in own.waiting if grade_id not in changed),
         "changed_since_marked": " ".join(changed),
+        "status": "ungradable" if own.ungradable else "waiting" if own.waiting else "marked",
+        "hours_late": round(own.late / 3600, 2) if own.timestamp and own.due else None,
         **{grade_id: mark.points for grade_id, mark in own.cells.items()},
     }
 
@@ -126,3 +149,79 @@ def ordered(lines: Sequence[dict[str, Any]], class_: Mapping[str, Marks], known:
     for grade_id in cells:
         yield grade_id
         yield from (id for id in criteria if id.startswith(f"{grade_id}."))
+
+
+class IntoSheet(ExportPlugin):
+    """`nbgrader export --exporter autograder.nbgrader.export.IntoSheet --IntoSheet.sheet=SHEET.csv`
+
+    Fills the sheet of a learning management system with the marks of one assignment; writes it beside, or where `--to` says.
+
+    Attributes:
+        filled: what was written, after `export`.
+    """
+
+    sheet = Unicode(help="The sheet, as the learning management system exports it.").tag(config=True)
+    column = Unicode(help="The column to fill; by default the one that is named as the assignment.").tag(config=True)
+    id_column = Unicode(help="The column that holds nbgrader's student ids, where it is not found.").tag(config=True)
+    filled: Filled
+
+    def export(self, gradebook: Gradebook) -> None:
+        if not self.sheet:
+            raise CourseError("Nobody has said which sheet is to be filled: --IntoSheet.sheet=SHEET.csv")
+        names = [str(name) for name in self.assignment] or [assignment.name for assignment in gradebook.assignments]
+        if len(names) != 1:
+            raise CourseError(f"A sheet is filled with the marks of one assignment; name it. Known: {', '.join(names)}.")
+        coursedir, (assignment_id,) = self.parent.coursedir, names
+        late.settle(gradebook, assignment_id, pathlib.Path(coursedir.root))
+        class_ = marks.of_assignment(gradebook, assignment_id)
+        if waiting := marks.Waiting.of(class_):
+            self.log.warning("%s: %s Their cells stay as they are.", assignment_id, waiting)
+        path = pathlib.Path(self.sheet)
+        own = recognition.find(coursedir, assignment_id)
+        called = [assignment_id, *([own.notebook_id, own.title] if own else [])]
+        of = gradebook.find_assignment(assignment_id).max_score
+        self.filled = fill(
+            Sheet.read(path),
+            for_sheet(gradebook, coursedir, assignment_id, class_, headings.names(own) if own else {}),
+            called,
+            of,
+            self.column or None,
+            self.id_column or None,
+        )
+        to = pathlib.Path(self.to) if self.to else filled_beside(path)
+        to.write_bytes(self.filled.data)
+        self.log.info("Filled %s: %s", self.filled.column, to)
+
+
+def for_sheet(
+    gradebook: Gradebook,
+    coursedir: CourseDirectory,
+    assignment_id: str,
+    class_: Mapping[str, Marks],
+    called: Mapping[str, str],
+) -> dict[str, Mark]:
+    """nbgrader's id → `Mark`, of all students of the course.
+
+    Args:
+        called: grade_id → what people call it.
+    """
+    ids = returning.lms_ids(coursedir, assignment_id)
+    found = {}
+    for student in gradebook.students:
+        own, score, why, said = class_.get(student.id), None, "", ""
+        if own is None:
+            why = "nothing handed in"
+        elif own.waiting:
+            why = "could not be marked, waits for a person" if own.ungradable else "waits for a person"
+        else:
+            score, said = own.score, comment(own, called)
+        found[student.id] = Mark(score, why, said, student.email or "", ids.get(student.id, {}))
+    return found
+
+
+def comment(own: Marks, called: Mapping[str, str]) -> str:
+    """What a mark is made of, in a line."""
+    parts = [f"{called.get(grade_id, grade_id)}: {mark.points:g} of {mark.of:g}." for grade_id, mark in own.cells.items()]
+    if own.penalty:
+        parts.append(f"Handed in {in_words(own.late)} late: -{own.penalty:g}." if own.late else f"Late: -{own.penalty:g}.")
+    return " ".join([f"{own.score:g} of {own.of:g} points.", *parts])
