@@ -172,6 +172,13 @@ def test_what_is_applied_leaves_what_a_person_decided_and_keeps_a_record(course)
     assert run("regrade", cwd=course).returncode == 0
 
 
+def test_only_the_pages_that_change_are_written_after_marks_moved(course):
+    assert "9 pages written" in run("feedback", cwd=course).stdout
+    set_(course, ACCEPTED)
+    assert run("regrade", "--apply", "--reason", "Accepted.", cwd=course).returncode == 3
+    assert "2 pages written, 7 were up to date" in run("feedback", cwd=course).stdout  # of finn and sven
+
+
 def test_marking_the_class_prints_the_same_list_before_it_records(course):
     set_(course, ACCEPTED)
     told = run("regrade", cwd=course).stdout

@@ -9,6 +9,7 @@ Marks               lays our page out; for another assignment, nbgrader's own Ge
 import functools
 import hashlib
 import importlib.metadata
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -107,9 +108,23 @@ class FeedbackExporter(HTMLExporter):
 
 
 def made_of(raw: bytes, assignment: Assignment, own: marks.Marks) -> str:
-    """A hash of all that determines a page: the marked notebook's bytes, the master, the marks, and what renders it."""
+    """A hash of all that determines a page: the marked notebook, the master, the marks, and what renders it."""
     parts = look(assignment.path), assignment.title, assignment.edited or "", repr(own)
-    return hashlib.sha256("\n".join(parts).encode() + raw).hexdigest()
+    return hashlib.sha256("\n".join(parts).encode() + shown(raw)).hexdigest()
+
+
+def shown(raw: bytes) -> bytes:
+    """A marked notebook without what no page shows: what determined its verdict, how long that took, and the cells' ids.
+
+    Those of cells that marking inserts are others each time.
+    """
+    try:
+        nb = json.loads(raw)
+        nb["cells"] = [{**cell, "id": ""} for cell in nb["cells"]]
+        nb["metadata"]["autograder"] = {"verdict": {**nb["metadata"]["autograder"]["verdict"], "seconds": 0, "sandbox": None}}
+    except (ValueError, KeyError, TypeError):  # something else marked it
+        return raw
+    return json.dumps(nb).encode()
 
 
 @functools.cache
