@@ -352,6 +352,12 @@ def test_mistakes_are_ranked_with_a_typical_line_and_what_to_say(class_, assignm
     variance, summed, *others = analysis.mistakes(class_)
     assert (variance.name, len(variance.people), variance.cost) == ("variance_as_std", 3, 1)
     assert (variance.line, variance.with_line, variance.right_with_line) == ("std = torch.exp(logvar)", 2, 0)
+    assert [text.strip() for text, told in variance.function if told] == ["std = torch.exp(logvar)"]
+    assert [text.strip() for text, told in variance.function if not told] == [
+        "def reparameterize(self, mu, logvar):",
+        "eps = torch.randn_like(std)",
+        "return mu + eps * std",
+    ]
     assert variance.remarks == [assignment.remarks["variance_as_std"]]
     assert (summed.name, summed.with_line) == ("summed_over_batch", 2)
     assert "torch.sum" in summed.line
@@ -538,6 +544,17 @@ def test_another_operator_constant_or_attribute_makes_a_difference():
         similar.normal_form([f"def f(a):\n    return {body}"]) for body in ("a + 1", "a - 1", "a + 2", "a.b + 1", "a.c + 1")
     ]
     assert len(set(forms)) == 5
+
+
+def test_lines_are_those_of_what_is_graded_and_of_what_that_uses():
+    source = """class A:
+    def __init__(self): self.n = 2
+    def helper(self, a): return a * 2
+    def task(self, a): return self.helper(a) + 1
+def other(a): return a
+"""
+    assert [line.text for line in similar.lines([source], ["task"]).values()] == ["return a * 2", "return self.helper(a) + 1"]
+    assert len(similar.lines([source], ["unknown"])) == len(similar.lines([source])) == 4
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import math
 import re
 import secrets
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from nbgrader.api import Assignment as AssignmentRow
@@ -47,6 +47,7 @@ class Person:
         verdict: None where something else marked it.
         problem: why it could not be marked, else "".
         code: test cell → sources of the cells that answer it.
+        graded: names of the functions that are graded.
     """
 
     name: str
@@ -55,15 +56,16 @@ class Person:
     verdict: Verdict | None
     problem: str
     code: Mapping[str, Sequence[str]]
+    graded: Collection[str] = ()
 
     @property
     def checks(self) -> Sequence[CheckResult]:
         return self.verdict.checks if self.verdict else ()
 
     @functools.cached_property
-    def lines(self) -> Mapping[str, Mapping[str, str]]:
+    def lines(self) -> Mapping[str, Mapping[str, similar.Line]]:
         """test cell → what `similar.lines` finds in the answer to it."""
-        return {cell: similar.lines(sources) for cell, sources in self.code.items()}
+        return {cell: similar.lines(sources, self.graded) for cell, sources in self.code.items()}
 
     def machine(self, cells: Iterable[str]) -> float | None:
         """Points for these cells together; None where one of them waits."""
@@ -156,7 +158,7 @@ def person(course: Course, assignment: Assignment, student: str, own: Marks, nam
     # Points for what has changed since are none yet.
     marks = {id: dataclasses.replace(mark, by_person=None) if mark.outdated else mark for id, mark in own.cells.items()}
     problem = verdict.message if verdict and verdict.status == Status.UNGRADABLE else ""
-    return Person(name, link, marks, verdict, problem, code)
+    return Person(name, link, marks, verdict, problem, code, assignment.functions.values())
 
 
 def grade_id_of(cell: Mapping[str, Any]) -> str | None:
@@ -314,6 +316,7 @@ class MistakeRow:
         sentence: what most of them were told.
         remarks: what to say in class.
         line: of code, as it is typical of them, or "".
+        function: the shortest function that holds it, as (line, whether it is that one); empty where that is long.
         with_line: how many of them have it, but for names and layout.
         right_with_line, right: how many who lost nothing at this test cell have it, of how many.
     """
@@ -325,6 +328,7 @@ class MistakeRow:
     sentence: str
     remarks: Sequence[str]
     line: str
+    function: Sequence[tuple[str, bool]]
     with_line: int
     right_with_line: int
     right: int
@@ -356,17 +360,17 @@ def mistake(class_: Class, name: str, cell: str, group: Sequence[tuple[Person, l
     said = class_.assignment.remarks
     remarks = list(dict.fromkeys(said[part] for part in re.split(r"[+/]", name) if part in said))
     right = [person for person in class_.graded if all(check.points == check.max_points for check in at(person, cell))]
-    line, with_line, right_with_line = typical(cell, people, right)
+    line, function, with_line, right_with_line = typical(cell, people, right)
     sentence = told.most_common(1)[0][0] if told else ""
-    return MistakeRow(name, cell, people, cost, sentence, remarks, line, with_line, right_with_line, len(right))
+    return MistakeRow(name, cell, people, cost, sentence, remarks, line, function, with_line, right_with_line, len(right))
 
 
 def at(person: Person, cell: str) -> list[CheckResult]:
     return [check for check in person.checks if check.cell == cell]
 
 
-def typical(cell: str, people: Sequence[Person], right: Sequence[Person]) -> tuple[str, int, int]:
-    """(the line that tells these answers best from right ones, how many have it, how many right ones have it).
+def typical(cell: str, people: Sequence[Person], right: Sequence[Person]) -> tuple[str, Sequence[tuple[str, bool]], int, int]:
+    """(the line that tells these answers best from right ones, a function around it, how many have it, how many right ones).
 
     Best: in most of these and in fewest of those; of several, the one with the word that does so; of several, the one most like
     a line of a right answer, for that is where a slip is. A line that right answers have as often is none.
@@ -376,7 +380,7 @@ def typical(cell: str, people: Sequence[Person], right: Sequence[Person]) -> tup
     best = max(lines.values(), default=0.0)
     candidates = [line for line, value in lines.items() if math.isclose(value, best)] if best > 0 else []
     if not candidates:
-        return "", 0, 0
+        return "", (), 0, 0
     words = excess(*([set().union(*map(words_in, own)) for own in group] for group in (here, there)))
     others = [line for line, _ in collections.Counter(itertools.chain(*there)).most_common(20)]
 
@@ -384,8 +388,11 @@ def typical(cell: str, people: Sequence[Person], right: Sequence[Person]) -> tup
         return max(words[word] for word in words_in(line)), max((likeness(line, other) for other in others), default=0.0)
 
     line = max(candidates[:50], key=rank)
-    shown = collections.Counter(one.lines[cell][line] for one in people if line in one.lines.get(cell, ()))
-    return shown.most_common(1)[0][0], sum(line in own for own in here), sum(line in own for own in there)
+    found = [one.lines[cell][line] for one in people if line in one.lines.get(cell, ())]
+    shown = collections.Counter(one.text for one in found).most_common(1)[0][0]
+    around = min((one.function for one in found if one.text == shown), key=len).splitlines()
+    function = [(text, text.strip() == shown) for text in around]
+    return shown, function, sum(line in own for own in here), sum(line in own for own in there)
 
 
 def excess(here: Sequence[set[str]], there: Sequence[set[str]]) -> dict[str, float]:

@@ -4,27 +4,69 @@ Nothing here runs a student's code; it is parsed. What cannot be parsed has no l
 """
 
 import ast
+import dataclasses
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 MAX_CODE = 50_000  # characters of a cell that are looked at
 MAX_DEPTH = 60  # of expressions in each other; Python gives up at some hundreds, in the middle of its work
 MAX_LINE = 200  # characters of a line that is looked at
+MAX_LINES = 12  # of a function that is shown
 SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr)
 
 
-def lines(sources: Iterable[str]) -> dict[str, str]:
-    """The simple statements inside an answer's functions: without its own names → as it was written, both in one layout."""
-    found: dict[str, str] = {}
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A simple statement of an answer.
+
+    Attributes:
+        text: as it was written, without comments and layout.
+        function: the function that it stands in, in the same way, without docstrings; "" where that is long.
+    """
+
+    text: str
+    function: str
+
+
+def lines(sources: Iterable[str], graded: Collection[str] = ()) -> dict[str, Line]:
+    """The simple statements inside an answer's functions, by what they are without its own names.
+
+    Args:
+        graded: names of functions: these count, and what they use of the same cell. All count where none of them is there.
+    """
+    found: dict[str, Line] = {}
     for source in sources:
         written, bare = parsed(source), parsed(source)
+        chosen = used(written, graded)
         for function, other in zip(functions(written), functions(bare), strict=True):
+            if function.name not in chosen:
+                continue
             rename(other)
-            for node, without in zip(statements(function), statements(other), strict=True):
+            pairs = list(zip(statements(function), statements(other), strict=True))
+            without_docstrings(function)
+            text = ast.unparse(function)
+            shown = text if text.count("\n") < MAX_LINES and len(text) < MAX_LINES * MAX_LINE else ""
+            for node, without in pairs:
                 line = ast.unparse(without)
                 if line not in found and len(line) <= MAX_LINE:
-                    found[line] = ast.unparse(node)
+                    found[line] = Line(ast.unparse(node), shown)
     return found
+
+
+def used(tree: ast.Module, graded: Collection[str]) -> set[str]:
+    """Names of the functions of a cell that are graded, and of those that they use; of all where none is."""
+    named = {function.name: set(map(name_of, ast.walk(function))) for function in functions(tree)}
+    chosen: set[str] = set()
+    more = set(graded) & set(named)
+    while more:
+        chosen |= more
+        more = set().union(*(named[name] for name in more)) & set(named) - chosen
+    return chosen or set(named)
+
+
+def name_of(node: ast.AST) -> str:
+    """What a name or an attribute is called, else ""."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def normal_form(sources: Iterable[str]) -> str:
@@ -85,8 +127,12 @@ def rename(tree: ast.stmt) -> None:
             node.arg = own[node.arg]
         elif isinstance(node, ast.Name):
             node.id = own.get(node.id, node.id)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            if isinstance(node, ast.FunctionDef):
-                node.returns = None
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
+    without_docstrings(tree)
+
+
+def without_docstrings(tree: ast.stmt) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
