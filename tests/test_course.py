@@ -442,9 +442,27 @@ def test_where_nothing_can_be_taken_it_is_said_what_to_do(case, found):
 
 def test_a_stray_file_is_named_and_whoever_handed_in_another_assignment_is_not(found, tmp_path):
     put(tmp_path / "submitted" / "kim.ipynb", NOTEBOOK)
-    (stray,) = found(lambda bob: put(bob / "hw1" / "roll.ipynb", NOTEBOOK))
+    (stray,) = found(lambda bob: put(bob / "hw1" / "roll.ipynb", OTHER))
     assert (stray.student, stray.is_students) == ("kim.ipynb", False)
     assert "Put each student's notebook at submitted/STUDENT/hw3/roll.ipynb" in stray.problem
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_notebook_among_those_of_another_assignment_is_named_with_its_student(empty, found, hw3, tmp_path):
+    def make(bob):
+        put(bob / "hw1" / "part 2" / "mine.ipynb", NOTEBOOK)
+        if empty:
+            (bob / "hw3").mkdir()
+
+    (handed_in,) = found(make)
+    assert (handed_in.student, handed_in.path) == ("bob", None)
+    assert handed_in.problem == (
+        "hw1/part 2/mine.ipynb in bob's folder is a notebook of hw3, and lies with another assignment: "
+        "if it is meant, put it at bob/hw3/roll.ipynb."
+    )
+    # Where the other assignment has the same cells, it is that one's.
+    put(tmp_path / "source" / "hw1" / "twin.ipynb", NOTEBOOK)
+    assert [other.problem[:19] for other in submitted.look(*hw3)] == (["The folder is empty"] if empty else [])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

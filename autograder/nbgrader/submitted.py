@@ -108,22 +108,36 @@ def where(coursedir: CourseDirectory, assignment: Assignment) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Others:
-    """What of a course is not the assignment: names of folders, and of notebooks in the assignment's own."""
+    """What of a course is not the assignment, as far as its folders tell.
+
+    Attributes:
+        assignments: names of the other assignments' folders.
+        alike: those of them that have its cells, too: what lies there belongs there.
+        notebooks: names of the other notebooks in the assignment's own folder.
+    """
 
     assignments: frozenset[str]
+    alike: frozenset[str]
     notebooks: frozenset[str]
 
     @classmethod
     def of(cls, coursedir: CourseDirectory, assignment: Assignment) -> "Others":
-        """As far as the course's folders tell."""
-        assignments, notebooks = set(), set()
-        for folder in (coursedir.source_directory, coursedir.release_directory):
-            own = pathlib.Path(coursedir.format_path(folder, ".", assignment.assignment_id))
-            assignments |= {path.name for path in own.parent.glob("*") if path.is_dir()}
-            notebooks |= {path.name for path in own.glob("*.ipynb")}
-        return cls(
-            frozenset(assignments - {assignment.assignment_id}), frozenset(notebooks - {f"{assignment.notebook_id}.ipynb"})
-        )
+        folders = [path for own in own_folders(coursedir, assignment) for path in own.parent.glob("*") if path.is_dir()]
+        folders = [path for path in folders if path.name != assignment.assignment_id]
+        alike = (folder.name for folder in folders if any(is_ours(path, assignment) for path in folder.glob("*.ipynb")))
+        return cls(frozenset(path.name for path in folders), frozenset(alike), other_notebooks(coursedir, assignment))
+
+
+def own_folders(coursedir: CourseDirectory, assignment: Assignment) -> list[pathlib.Path]:
+    """The assignment's folders in the course's source and in its releases."""
+    steps = (coursedir.source_directory, coursedir.release_directory)
+    return [pathlib.Path(coursedir.format_path(step, ".", assignment.assignment_id)) for step in steps]
+
+
+def other_notebooks(coursedir: CourseDirectory, assignment: Assignment) -> frozenset[str]:
+    """Names of the other notebooks in the assignment's own folders."""
+    found = {path.name for own in own_folders(coursedir, assignment) for path in own.glob("*.ipynb")}
+    return frozenset(found - {f"{assignment.notebook_id}.ipynb"})
 
 
 def look_at(entry: pathlib.Path, below: pathlib.Path, assignment: Assignment, others: Others, place: str) -> HandedIn | None:
@@ -150,9 +164,10 @@ def look_at(entry: pathlib.Path, below: pathlib.Path, assignment: Assignment, ot
         notebooks = [path for path in notebooks if is_ours(path, assignment)]
     chosen, note, problem = choose(folder / wanted, notebooks, assignment)
     if chosen is None and not problem:
-        if not inside:
+        problem = astray(entry, folder / wanted, assignment, others)
+        if not inside and not problem:
             return None
-        problem = nothing(folder, wanted, files)
+        problem = problem or nothing(folder, wanted, files)
     if problem:
         return HandedIn(student, folder, problem=problem)
     assert chosen is not None
@@ -246,15 +261,31 @@ def newer_version(path: pathlib.Path, than: pathlib.Path) -> bool:
     return False
 
 
-def is_ours(path: pathlib.Path, assignment: Assignment) -> bool:
-    """Whether it holds cells of the assignment."""
+def astray(entry: pathlib.Path, expected: pathlib.Path, assignment: Assignment, others: Others) -> str:
+    """Which notebook of the assignment lies among the student's for another one, in a sentence; "" for none."""
+    found: list[pathlib.Path] = []
+    for name in sorted(others.assignments - others.alike):
+        with contextlib.suppress(OSError):
+            files = [path for path in walk(entry / name, set()) if NOTEBOOK.fullmatch(path.name) and is_regular(path)]
+            found += [path for path in files if is_ours(path, assignment, least=len(assignment.graded_cells) // 2)]
+    if not found:
+        return ""
+    names = ", ".join(printable(os.path.relpath(path, entry)) for path in found[:3])
+    return (
+        f"{names} in {entry.name}'s folder is a notebook of {assignment.assignment_id}, and lies with another assignment: "
+        f"if it is meant, put it at {os.path.relpath(expected, entry.parent)}."
+    )
+
+
+def is_ours(path: pathlib.Path, assignment: Assignment, least: int = 1) -> bool:
+    """Whether it holds cells of the assignment, at least so many."""
     try:
         with opened(path) as file:
             cells = json.loads(file.read(MAX_BYTES))["cells"]
         names = {cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in cells}
     except Exception:  # whatever else calls itself a notebook
         return False
-    return bool(names & set(assignment.graded_cells))
+    return len(names & set(assignment.graded_cells)) >= least
 
 
 def nothing(folder: pathlib.Path, wanted: str, files: list[pathlib.Path]) -> str:
@@ -329,7 +360,7 @@ def stage(coursedir: CourseDirectory, assignment: Assignment, handed_in: HandedI
     notebooks[0].write_bytes(handed_in.read())
     if handed_in.timestamp is not None:
         (folder / TIMESTAMP).write_text(handed_in.timestamp, encoding="utf-8")
-    for name in sorted(Others.of(coursedir, assignment).notebooks):
+    for name in sorted(other_notebooks(coursedir, assignment)):
         with contextlib.suppress(OSError), opened(handed_in.folder / name) as file:
             notebooks.append(folder / name)
             notebooks[-1].write_bytes(file.read())
