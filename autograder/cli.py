@@ -42,6 +42,7 @@ Configured = Annotated[
         exists=True, file_okay=False, help="Folder whose nbgrader_config.py sets points, policies and limits, if it has one."
     ),
 ]
+Folder = Annotated[pathlib.Path, typer.Option(exists=True, file_okay=False, help="Folder of a course to look at, too.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Submissions at a time; one per core by default.", show_default=False)]
 Scheduler = Annotated[
     str | None,
@@ -709,15 +710,16 @@ def selftest(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(course: Folder = HERE) -> None:
     """What this machine has, the exact command that mends what is missing, and what each sandbox guarantees here.
 
-    Exit code 2: this machine cannot mark.
+    In a course's folder also whether nbgrader can read its configuration, and whether others can read its files. Exit code 2:
+    this machine, or this course, cannot be marked with.
     """
     from autograder.doctor import examine, guarantees
     from autograder.printing import show_findings, show_guarantees
 
-    findings = examine()
+    findings = examine(course)
     show_findings(findings)
     with bar("sandboxes") as progress:
         show_guarantees(guarantees(progress))

@@ -1,21 +1,24 @@
 """What this machine has, for `autograder doctor`."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
 import os
 import pathlib
 import platform
+import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from autograder import assignment as assignments
 from autograder.assignment import PACKAGE
-from autograder.errors import GraderError, SandboxError
+from autograder.errors import CourseError, GraderError, SandboxError, SettingError
 from autograder.grading.session import Kernel
 from autograder.grading.settings import absent
+from autograder.nbgrader import configuration
 from autograder.sandbox.outside import backends, bubblewrap, conformance, gpu
 from autograder.sandbox.outside.limits import Limits
 
@@ -38,9 +41,14 @@ class Finding:
     repair: str = ""
 
 
-def examine() -> list[Finding]:
-    """All findings, the necessary ones first."""
-    return [system(), versions(), packages(), alembic(), bwrap(), *sandbox(), readable(), cuda(), postgresql()]
+def examine(course: pathlib.Path) -> list[Finding]:
+    """All findings, those about the machine first.
+
+    Args:
+        course: a folder; if it is a course's, there are findings about that, too.
+    """
+    machine = [system(), versions(), packages(), alembic(), bwrap(), *sandbox(), checks(), solutions(), cuda(), postgresql()]
+    return [*machine, *(about(course) if (course / configuration.CONFIG).exists() else [])]
 
 
 def system() -> Finding:
@@ -113,13 +121,67 @@ def guarantees(
     return found
 
 
-def readable() -> Finding:
+def checks() -> Finding:
     """The hidden checks are files of the package: on a machine shared with students, they must not be able to read them."""
-    folder = PACKAGE
-    parents = [folder, *folder.parents]
-    open_to_all = all(parent.stat().st_mode & 0o005 == 0o005 for parent in parents)
-    found = "other users of this machine can read the hidden checks" if open_to_all else "other users cannot read them"
-    return Finding("hidden checks", found, not open_to_all, needed=False, repair=f"chmod o-rx {folder}" if open_to_all else "")
+    return closed("hidden checks", "the hidden checks", [PACKAGE])
+
+
+def solutions() -> Finding:
+    """The same of the master notebooks, which in a clone are not in the package."""
+    masters = (assignment.path.resolve() for assignment in installed())
+    folders = dict.fromkeys(path.parent.parent for path in masters if path.exists() and not path.is_relative_to(PACKAGE))
+    return closed("solutions", "the master notebooks, with solutions", list(folders))
+
+
+def installed() -> list[assignments.Assignment]:
+    """The assignments that can be loaded; another's package may be broken."""
+    found = []
+    for name in assignments.names():
+        with contextlib.suppress(CourseError):
+            found.append(assignments.load(name))
+    return found
+
+
+# What a course's folder has that is not for students.
+PRIVATE = ("source", "submitted", "autograded", "feedback", ".autograder", "gradebook.db")
+
+
+def about(course: pathlib.Path) -> list[Finding]:
+    """Whether a course is marked as it is configured, and closed to others."""
+    course = course.resolve()
+    found, repair = f"{configuration.CONFIG} can be read, and students' code runs in the sandbox", ""
+    try:
+        config = configuration.read(course)
+        configuration.settings(config)
+        if "GradeOutside" not in str(config.Autograde.get("autograde_preprocessors")):
+            found = f"{configuration.CONFIG} says nothing of our marking: nbgrader runs students' code without a sandbox"
+            repair = f"put `configure(c)` and its import into {course / configuration.CONFIG}"
+    except SettingError as error:
+        found = f"{error}. What nbgrader cannot read it goes on without, and so without a sandbox"
+        repair = f"mend {course / configuration.CONFIG} before you start nbgrader"
+    finding = Finding("this course", found, not repair, repair=repair)
+    return [finding, closed("its files", "its solutions, submissions or marks", [course / name for name in PRIVATE], course)]
+
+
+def closed(what: str, which: str, places: Sequence[pathlib.Path], folder: pathlib.Path | None = None) -> Finding:
+    """Whether other users of this machine get to files or folders that students must not read.
+
+    Args:
+        which: they are, in words.
+        places: they are; not all need be there.
+        folder: to be closed where one of them is open; those that are open themselves by default.
+    """
+    found = [place for place in places if place.exists() and open_to_others(place)]
+    if not found:
+        return Finding(what, f"other users cannot read {which}", needed=False)
+    names = " ".join(shlex.quote(str(place)) for place in ([folder] if folder else found))
+    return Finding(what, f"other users of this machine can read {which}", False, needed=False, repair=f"chmod o-rwx {names}")
+
+
+def open_to_others(place: pathlib.Path) -> bool:
+    """Whether all users may open a file, or go into a folder; the names in it may be known, as those of this package are."""
+    wanted = 0o001 if place.is_dir() else 0o004
+    return bool(place.stat().st_mode & wanted) and all(parent.stat().st_mode & 0o001 for parent in place.resolve().parents)
 
 
 def cuda() -> Finding:

@@ -3,14 +3,20 @@
 import json
 import os
 import pathlib
+import shlex
+import shutil
+import subprocess
 import sys
+import tempfile
 
 import nbformat
 import pytest
 
+from autograder import doctor
 from autograder.sandbox.outside.bubblewrap import INSTALL
 from autograder.vae_swiss_roll.samples import sampler
 from tests import commands
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.sandboxed
 
@@ -179,6 +185,41 @@ def test_doctor_finds_this_machine_fit_and_names_the_repair_where_it_is_not(tmp_
     done = run("doctor", PATH=str(tmp_path), COLUMNS="40")
     assert done.returncode == 2
     assert f"bubblewrap: {INSTALL}" in done.stdout.splitlines()  # to be copied, on a line of its own
+
+
+def test_doctor_sees_a_configuration_that_nbgrader_goes_on_without_and_open_files():
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        folder = pathlib.Path(place).resolve()
+        (folder / "source").mkdir()
+        folder.chmod(0o755)
+        config = folder / "nbgrader_config.py"
+        config.write_text("c = get_config()\nc.GradeOutside.points = {\n")
+        done = run("doctor", "--course", folder, COLUMNS="300")
+        assert done.returncode == 2
+        assert "line 2: '{' was never closed: `c.GradeOutside.points = {`. What nbgrader cannot read it goes on" in done.stdout
+        assert f"this course: mend {config} before you start nbgrader" in done.stdout.splitlines()
+        assert f"its files: chmod o-rwx {folder}" in done.stdout.splitlines()
+        folder.chmod(0o750)
+        config.write_text("c = get_config()\n")
+        stock, files = doctor.about(folder)
+        assert (stock.ok, files.ok, files.repair) == (False, True, "")
+        assert "without a sandbox" in stock.found
+        shutil.copy(ROOT / "nbgrader_config.py", config)
+        assert [finding.ok for finding in doctor.about(folder)] == [True, True]
+
+
+def test_doctor_says_whether_others_can_read_masters_with_solutions():
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        folder = pathlib.Path(place).resolve()
+        (folder / "source").mkdir()
+        folder.chmod(0o711)  # whoever knows the names inside gets at them
+        found = doctor.closed("solutions", "the master notebooks", [folder / "source"])
+        assert (found.ok, found.repair) == (False, f"chmod o-rwx {folder / 'source'}")
+        subprocess.run(shlex.split(found.repair), check=True)
+        assert doctor.closed("solutions", "the master notebooks", [folder / "source"]).ok
+    finding = doctor.solutions()
+    assert finding.ok == (not doctor.open_to_others(ROOT / "source"))
+    assert finding.ok or f"chmod o-rwx {ROOT / 'source'}" == finding.repair
 
 
 def test_every_command_explains_itself():

@@ -163,6 +163,16 @@ def test_a_wrong_setting_is_told_once_before_any_student_is_touched(line, senten
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "autograded").rglob("*")} == before
 
 
+def test_nbgrader_stops_at_a_broken_configuration_where_the_environment_says_so(course, tmp_path, monkeypatch):
+    shutil.copytree(course, tmp_path, dirs_exist_ok=True)
+    with (tmp_path / "nbgrader_config.py").open("a") as config:
+        config.write("\nc.GradeOutside.points = {\n")
+    monkeypatch.setenv("TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR", "1")
+    before = (tmp_path / "gradebook.db").read_bytes()
+    assert "SyntaxError: '{' was never closed" in nbgrader(tmp_path, "autograde", NAME, "--force", status=1)
+    assert (tmp_path / "gradebook.db").read_bytes() == before
+
+
 def test_what_a_course_sets_itself_stays_before_and_after_the_one_line():
     for order in ("own, configure", "configure, own"):
         c = Config()
