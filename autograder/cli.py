@@ -1,6 +1,7 @@
 """The command line: options and help. What the commands do is in the packages beside this file; printing.py shows it."""
 
 import contextlib
+import dataclasses
 import functools
 import io
 import json
@@ -313,6 +314,7 @@ def collect(
     from autograder.course import folder
     from autograder.lms import collect as lms_collect
     from autograder.lms.times import Reading
+    from autograder.nbgrader import zip_collect
     from autograder.printing import show_collected
 
     place = folder.Course(course)
@@ -321,7 +323,11 @@ def collect(
     except UnknownAssignment:  # nbgrader marks the course's others, and they come from the same place
         if named is None:
             raise
-    options = lms_collect.Options(roster, id_column, Reading.in_zone(timezone, day_first), by_hand, dry_run)
+    options = zip_collect.configured(place.coursedir.config, place.coursedir.root)
+    reading = Reading.in_zone(timezone) if timezone else options.reading
+    if day_first is not None:
+        reading = dataclasses.replace(reading, day_first=day_first)
+    options = lms_collect.Options(roster or options.roster, id_column or options.id_column, reading, by_hand, dry_run)
     with folder.grader_failures(), folder.quiet(), folder.on_path():
         rows = lms_collect.collect(place.coursedir, named, [pathlib.Path(source) for source in sources], options)
     if as_json:

@@ -147,17 +147,32 @@ class Tally:
 
 
 def show_collected(rows: "Sequence[Row]", dry: bool) -> None:
-    """Prints all that came in; first what a person has to look at, then by student."""
-    table = Table("student", Column("what came in", overflow="fold"), Column("when", no_wrap=True), "", "what to know")
-    for row in sorted(rows, key=lambda row: (not row.for_a_person, row.student, row.file)):
+    """Prints all that came in, by student, and then what a person has to look at, in sentences."""
+    table = Table(
+        Column("student", overflow="fold"),
+        Column("what came in", overflow="fold"),
+        Column("when", no_wrap=True),
+        "",
+        title="What came in",
+    )
+    for row in sorted(rows, key=lambda row: (row.student == "", row.student, row.time.timestamp() if row.time else 0)):
         when = f"{row.time:%Y-%m-%d %H:%M}" if row.time else ""
-        style = "yellow" if row.for_a_person else None
-        who = row.student or (f"({row.name})" if row.name else "?")
-        late = " late" if row.late else ""
-        table.add_row(*map(escape, (who, row.file, when + late, str(row.state), row.note)), style=style)
+        late = f"{when} late".strip() if row.late else when
+        style = "yellow" if row.for_a_person else "dim" if row.state == "not a hand-in" else None
+        cells = (row.student or row.name or "?", row.own or row.file, late, row.state)
+        table.add_row(*(escape(str(cell)) for cell in cells), style=style)
     out.print(table)
+    for row in sorted(rows, key=lambda row: (row.student, row.file)):
+        if row.note:
+            whose = " · ".join(filter(None, [row.student, row.file]))
+            out.print(
+                f"[yellow]{escape(whose)}:[/] {escape(row.note)}" if row.for_a_person else escape(f"{whose}: {row.note}"),
+                soft_wrap=True,
+            )
     states = collections.Counter(str(row.state) for row in rows)
-    out.print("; ".join(f"{count} {state}" for state, count in sorted(states.items())) + ".", soft_wrap=True)
+    look = sum(row.for_a_person for row in rows)
+    summary = "; ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    out.print(f"{summary}. {f'{look} for a person to look at.' if look else 'Nothing needs a person.'}", soft_wrap=True)
     if dry:
         out.print("Nothing was changed.")
 

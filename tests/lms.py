@@ -9,10 +9,14 @@ import csv
 import dataclasses
 import datetime
 import io
+import json
+import pathlib
 import unicodedata
 import zipfile
 
 import yaml
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +116,28 @@ SHEETS = {
 NOTEBOOK = "hw3.ipynb"
 
 
+def notebook(text="", cells=("task", "test"), source="x = 1"):
+    """The bytes of a notebook with nbgrader's cells of these names."""
+    about = {"grade": True, "solution": True, "locked": False, "task": False, "points": 1, "schema_version": 3}
+    code = {"cell_type": "code", "outputs": [], "execution_count": None, "source": source}
+    made = [{**code, "id": name, "metadata": {"nbgrader": {**about, "grade_id": name}}} for name in cells]
+    made.append({"cell_type": "markdown", "id": "text", "metadata": {}, "source": text})
+    return json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
+
+
+def course(folder, config="", **assignments):
+    """A course in a folder, with assignments that are none of ours: name → the names of the cells of its notebook."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "nbgrader_config.py").write_text(
+        (ROOT / "nbgrader_config.py").read_text(encoding="utf-8") + config, encoding="utf-8"
+    )
+    for name, cells in (assignments or {"hw3": ("task", "test"), "hw2": ("other", "another")}).items():
+        path = folder / "source" / name / f"{name}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(notebook("The master.", cells))
+    return folder
+
+
 @dataclasses.dataclass(frozen=True)
 class HandedIn:
     """What a student handed in at one time.
@@ -208,3 +234,15 @@ ZIPS = {
     "blackboard": blackboard_files,
     "gradescope": gradescope_files,
 }
+
+
+def a_class():
+    """What the class of twelve handed in: ada twice, zoe late, three the wrong thing, noor nothing."""
+    handed_in = {s.login: HandedIn(s, {NOTEBOOK: notebook(s.login)}) for s in CLASS if s.login != "noor"}
+    handed_in["wang"] = HandedIn(handed_in["wang"].student, {"essay.pdf": b"%PDF-1.7"})
+    handed_in["mlk"] = HandedIn(handed_in["mlk"].student, {"hw2.ipynb": notebook("mlk", ("other", "another"))})
+    handed_in["olga"] = HandedIn(handed_in["olga"].student, {"hw3.html": b"<title>Feedback for olga: hw3</title>"})
+    ada, zoe = handed_in["ada"].student, handed_in["zoe"].student
+    again = HandedIn(ada, {NOTEBOOK: notebook("ada again"), "helper.py": b"y = 2\n"}, datetime.datetime(2026, 10, 6, 9))
+    handed_in["zoe"] = HandedIn(zoe, {NOTEBOOK: notebook("zoe")}, datetime.datetime(2026, 10, 9, 21, 5), late=True)
+    return [*handed_in.values(), again]

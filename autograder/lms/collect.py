@@ -66,9 +66,9 @@ class State(enum.StrEnum):
     """What became of something that came in."""
 
     COLLECTED = "collected"
-    REPLACED = "collected, replaced an earlier one"
+    REPLACED = "collected anew"
     UNCHANGED = "collected before"
-    EARLIER = "earlier, kept aside"
+    EARLIER = "earlier"
     LEFT_OUT = "left out"
     NOT_COLLECTED = "not collected"
     MISSING = "nothing came in"
@@ -82,6 +82,7 @@ class Row:
     Attributes:
         student: nbgrader's id, or "" where nobody is known.
         file: what came in, as the system gave it.
+        own: the same as the student named it, where it is known whose it is.
         for_a_person: whether somebody has to look.
     """
 
@@ -89,6 +90,7 @@ class Row:
     student: str = ""
     name: str = ""
     file: str = ""
+    own: str = ""
     time: datetime.datetime | None = None
     late: bool = False
     note: str = ""
@@ -216,7 +218,7 @@ class Who:
                 return None, f"No folder can be named {found[0].student!r}, the id in the gradebook."
             if len(found) > 1:
                 names = ", ".join(person.student for person in found)
-                whose = shlex.quote(f"{upload.entry.parts[0]}=STUDENT")
+                whose = shlex.quote(f"{whole_name(upload)}=STUDENT")
                 return None, f"Several are called {value}: {names}. Say whose it is: --who {whose}"
             if found:
                 namesakes = self.roster.known_as(Column.NAME, upload.name) if upload.system is System.MOODLE else []
@@ -246,6 +248,11 @@ class Who:
         if self.roster.system is System.CANVAS:
             ids.append(person.lms_ids.get(Column.LMS_ID, ""))
         return ids[0] if ids else ""
+
+
+def whole_name(upload: Upload) -> str:
+    """How the name begins of all that a student handed in, as far as the system says it."""
+    return upload.entry.parts[0].split(" ")[0] if upload.system is System.BRIGHTSPACE else upload.entry.parts[0]
 
 
 # --- what counts -----------------------------------------------------------------------------------------------------
@@ -310,6 +317,11 @@ class Placement:
     time: datetime.datetime | None
     late: bool
 
+    def contents(self) -> dict[str, str]:
+        """path → hash of all that goes there"""
+        new = {name: hash_of(upload.entry.path) for name, upload in self.files.items() if upload.entry.path}
+        return new | ({TIMESTAMP: hashlib.sha256(stamp(self.time).encode()).hexdigest()} if self.time else {})
+
 
 @dataclasses.dataclass
 class Plan:
@@ -333,7 +345,7 @@ def plan(read: Sequence[Download], who: Who, wanted: Wanted, due: datetime.datet
             person, why = who.of(upload)
             if person is None:
                 made.rows.append(
-                    Row(State.NOT_COLLECTED, "", upload.name, upload.entry.name, upload.time, upload.late, why, True)
+                    Row(State.NOT_COLLECTED, "", upload.name, upload.entry.name, "", upload.time, upload.late, why, True)
                 )
             else:
                 attempts = theirs.setdefault(person.student, (person, collections.defaultdict(list)))[1]
@@ -369,8 +381,9 @@ def of_student(
     """What counts of what one student handed in, and the rows of all of it."""
 
     def row(state: State, attempt: Attempt, note: str = "", for_a_person: bool = False, upload: Upload | None = None) -> Row:
-        file = (upload or attempt.uploads[0]).entry.name
-        return Row(state, person.student, person.name, file, attempt.time, attempt.late, note, for_a_person)
+        of = upload or attempt.uploads[0]
+        file, own = of.entry.name, downloads.shown(of.file)
+        return Row(state, person.student, person.name, file, own, attempt.time, attempt.late, note, for_a_person)
 
     distinct: list[Attempt] = []
     for attempt in attempts:
@@ -382,7 +395,7 @@ def of_student(
             distinct[distinct.index(same)] = attempt
     ordered = in_order(distinct)
     if ordered is None:
-        why = "Nothing says which of these is the last: leave only that one."
+        why = "Nothing says which of these is the last: take the others out of the archive."
         return None, [row(State.NOT_COLLECTED, attempt, why, True) for attempt in distinct]
     last, rows = ordered[-1], [row(State.EARLIER, attempt) for attempt in ordered[:-1]]
     choice = chosen(last, wanted)
@@ -575,11 +588,8 @@ def compared(placed: Placement, to: pathlib.Path, before: Mapping[str, Any]) -> 
         to: the student's folder.
         before: what the record has of the student.
     """
-    new = {name: hash_of(upload.entry.path) for name, upload in placed.files.items() if upload.entry.path}
-    if placed.time:
-        new[TIMESTAMP] = hashlib.sha256(stamp(placed.time).encode()).hexdigest()
     there = contents(to)
-    if there == new:
+    if there == placed.contents():
         return State.UNCHANGED, ""
     if there and there != before.get("placed"):
         return State.NOT_COLLECTED, "Other files are in the student's folder, which did not come this way: move them away."
@@ -607,8 +617,8 @@ def transfer(placed: Placement, to: pathlib.Path, aside: pathlib.Path) -> None:
 
 
 def stamp(time: datetime.datetime) -> str:
-    """What timestamp.txt says, which nbgrader reads."""
-    return time.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """What timestamp.txt says, as `nbgrader zip_collect` writes it: UTC, without saying so."""
+    return time.astimezone(datetime.UTC).replace(tzinfo=None, microsecond=0).isoformat(" ")
 
 
 def made(folder: pathlib.Path) -> pathlib.Path:
@@ -662,7 +672,7 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
                 shutil.rmtree(extracted)
         if not found:
             raise CourseError(f"There is nothing to collect: name a zip or a folder, or put it into {where / ARCHIVE}.")
-        entries = [downloads.unpack(path, extracted / f"{number}" / path.name) for number, path in enumerate(found, 1)]
+        entries = unpacked(found, extracted)
         if options.dry and not recognition.has_gradebook(coursedir.db_url):
             return carried_out(coursedir, None, planned(None, entries, wanted, record["who"], options), where, record)
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
@@ -671,6 +681,20 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
     if not options.dry:
         write(where / RECORD, record | {"assignment": assignment_id})
     return rows
+
+
+def unpacked(found: Sequence[pathlib.Path], to: pathlib.Path) -> list[list[Entry]]:
+    """The entries of some archives, unpacked to `to`/NUMBER/NAME."""
+    return [downloads.unpack(path, to / str(number) / path.name) for number, path in enumerate(found, 1)]
+
+
+def entries_below(extracted: pathlib.Path) -> list[list[Entry]]:
+    """The entries of archives that were unpacked so before."""
+    places = [path for path in extracted.glob("*/*") if path.is_dir() and path.parent.name.isdecimal()]
+    return [
+        [Entry(place.name, parts, place.joinpath(*parts), problem) for parts, problem, _, _ in downloads.of_folder(place)]
+        for place in sorted(places, key=lambda path: int(path.parent.name))
+    ]
 
 
 def planned(
@@ -693,6 +717,13 @@ def planned(
     return plan(read, Who(roster, options.roster is not None, by_hand), wanted, due)
 
 
+def enrol(gradebook: Gradebook, done: Plan) -> None:
+    """Puts the students into the gradebook, with what is known of them; what is not known stays as it is there."""
+    for person, id_ in done.people:
+        about = {"first_name": person.first_name, "last_name": person.last_name, "email": person.email, "lms_user_id": id_}
+        gradebook.update_or_create_student(person.student, **{key: value for key, value in about.items() if value})
+
+
 def carried_out(
     coursedir: CourseDirectory, gradebook: Gradebook | None, done: Plan, where: pathlib.Path, record: dict[str, Any]
 ) -> list[Row]:
@@ -701,11 +732,8 @@ def carried_out(
     Args:
         gradebook: None where nothing is to be changed.
     """
-    for person, id_ in done.people:
-        if gradebook is None:
-            break
-        about = {"first_name": person.first_name, "last_name": person.last_name, "email": person.email, "lms_user_id": id_}
-        gradebook.update_or_create_student(person.student, **{key: value for key, value in about.items() if value})
+    if gradebook is not None:
+        enrol(gradebook, done)
     rows = list(done.rows)
     for placed in done.placements:
         student = placed.person.student
@@ -717,11 +745,11 @@ def carried_out(
         if gradebook and not why:
             if state is not State.UNCHANGED:
                 transfer(placed, to, where / REPLACED / student)
-            record["students"][student] = about_placed(placed, to)
+            record["students"][student] = about_placed(placed)
     return rows
 
 
-def about_placed(placed: Placement, to: pathlib.Path) -> dict[str, Any]:
+def about_placed(placed: Placement) -> dict[str, Any]:
     """What the record has of a student."""
     entry = placed.counts.entry
     return {
@@ -734,7 +762,7 @@ def about_placed(placed: Placement, to: pathlib.Path) -> dict[str, Any]:
         "late": placed.late,
         "name": placed.person.name,
         "lms_ids": {str(kind): value for kind, value in placed.person.lms_ids.items()},
-        "placed": contents(to),
+        "placed": placed.contents(),
     }
 
 

@@ -1,6 +1,7 @@
 """What puts our marking behind nbgrader's own commands, through the lists and classes that nbgrader lets a course configure.
 
     nbgrader generate_assignment    generate_assignment.py: looks at the course's master; stubs that name no solution
+    nbgrader zip_collect            zip_collect.py: takes what a learning management system hands out
     nbgrader autograde              submitted.py finds what was handed in; autograde.py reads and repairs it, marks it outside,
                                     records
     nbgrader generate_feedback      generate_feedback.py: takes out what students must not see; student_page.py lays ours out
@@ -73,6 +74,12 @@ FEEDBACK: Sections = {
     },
 }
 EXPORT: Sections = {"ExportApp": {"plugin_class": f"{HERE}.export.ExportMarks"}}
+COLLECT: Sections = {
+    "ZipCollectApp": {
+        "extractor_plugin": f"{HERE}.zip_collect.Extractor",
+        "collector_plugin": f"{HERE}.zip_collect.CollectDownloads",
+    },
+}
 PAGES: Sections = {
     "HTMLExporter": {
         "sanitize_html": True,
@@ -92,7 +99,7 @@ def configure(c: Config) -> None:
     ]
     places = {"extra_template_basedirs": templates, "extra_template_paths": templates[1:]}  # ours extend nbgrader's by path
     pages: Sections = {"HTMLExporter": {**PAGES["HTMLExporter"], **places}}
-    for settings in (RELEASE, MARKING, FEEDBACK, EXPORT, pages):
+    for settings in (RELEASE, COLLECT, MARKING, FEEDBACK, EXPORT, pages):
         for name, values in settings.items():
             for key, value in values.items():
                 c[name].setdefault(key, value)
