@@ -173,10 +173,10 @@ def canvas_files(handed_in):
         name = "".join(
             letter for letter in f"{s.last}{s.first}".lower() if letter.isalnum() or unicodedata.category(letter) == "Mn"
         )
-        again = f"-{uploads[s]}" if uploads[s] else ""
-        uploads[s] += 1
         late = "_LATE" if each.late else ""
         for file, content in each.files.items():
+            again = f"-{uploads[s, file]}" if uploads[s, file] else ""
+            uploads[s, file] += 1
             stem, dot, suffix = file.rpartition(".")
             found[s, file] = (f"{name}{late}_{s.lms_id}_{9000 + number}_{stem}{again}{dot}{suffix}", content)
     return dict(found.values())

@@ -557,10 +557,16 @@ def keep(source: pathlib.Path, where: pathlib.Path, record: dict[str, Any]) -> N
     if to.resolve() != source.resolve():
         to.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, to, symlinks=True)
+            shutil.copytree(source, to, symlinks=True, ignore=no_files)
         else:
             shutil.copyfile(source, to)
     record["archives"].append({"name": to.name, "sha256": own})
+
+
+def no_files(folder: str, names: Sequence[str]) -> list[str]:
+    """What in a folder has no content that could be kept: pipes and devices."""
+    paths = [pathlib.Path(folder, name) for name in names]
+    return [path.name for path in paths if not (path.is_symlink() or path.is_file() or path.is_dir())]
 
 
 def hash_of_all(source: pathlib.Path) -> str:

@@ -256,7 +256,8 @@ CANVAS = re.compile(
 ANONYMOUS = re.compile(r"(?:LATE_)?anon_(?P<id>\w+?)_\d+_(?P<file>.+)")
 MOODLE = re.compile(r"(?P<name>[^_]+)_(?P<id>\d+)_assignsubmission_(?P<kind>file|onlinetext)(?:_(?P<file>.*))?")
 BRIGHTSPACE = re.compile(
-    r"(?P<id>\d+)-\d+ ?- (?P<name>.+?) ?- (?P<when>[^-]*\b\d{4}\b[^-]*?|\d{4}-\d\d-\d\d .*?)(?: ?- (?P<file>.+))?"
+    r"(?P<id>\d+)-\d+ ?- (?P<name>.+?) ?- "
+    r"(?P<when>[^-]*\b\d{4}\b[^-]*?|(?:\d{4}-\d\d-\d\d|\d\d?-\d\d?-\d{4})\b[^-]*?)(?: ?- (?P<file>.+))?"
 )
 BLACKBOARD = re.compile(r"(?P<name>.+?)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:_(?P<file>.+)|\.txt)")
 

@@ -1,0 +1,568 @@
+"""`autograder collect`: from what learning management systems hand out to the course's folders."""
+
+import dataclasses
+import datetime
+import io
+import json
+import os
+import pathlib
+import shutil
+import stat
+import tempfile
+import zipfile
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from nbgrader.api import Gradebook
+from nbgrader.coursedir import CourseDirectory
+
+from autograder.course.folder import Course, on_path, quiet
+from autograder.errors import CourseError
+from autograder.lms import collect, downloads
+from autograder.lms.collect import Options, State
+from autograder.lms.times import Reading
+from tests import commands, lms
+from tests.lms import CLASS, NOTEBOOK, SHEETS, ZIPS, HandedIn, a_class, notebook, packed
+
+DUE = datetime.datetime(2026, 10, 7, 12)
+
+
+@pytest.fixture(scope="session")
+def empty_course(tmp_path_factory):
+    """A course with a gradebook that knows when hw3 is due, to be copied."""
+    root = lms.course(tmp_path_factory.mktemp("lms") / "course", "c.CollectDownloads.timezone = 'UTC'\n")
+    with quiet(), on_path(), Gradebook(f"sqlite:///{root}/gradebook.db", "vae") as gradebook:
+        gradebook.add_assignment("hw3", duedate=DUE.isoformat())
+    return root
+
+
+@pytest.fixture
+def course(empty_course, tmp_path):
+    shutil.copytree(empty_course, tmp_path / "course")
+    return Course(tmp_path / "course")
+
+
+@pytest.fixture
+def collected(course, tmp_path):
+    """`collected({name: bytes}, …)` → rows of the table, of a zip with these files."""
+
+    def do(files, *, name="submissions.zip", roster=None, day_first=None, zone="UTC", **options):
+        options["reading"] = Reading.in_zone(zone, day_first)
+        if roster is not None:
+            (tmp_path / "roster.csv").write_bytes(roster)
+            options["roster"] = tmp_path / "roster.csv"
+        source = tmp_path / name
+        source.write_bytes(files if isinstance(files, bytes) else packed(files))
+        with quiet(), on_path():
+            return collect.collect(course.coursedir, "hw3", [source], Options(**options))
+
+    return do
+
+
+def submitted(course):
+    """student/path → bytes of all that is in `submitted/`."""
+    root = course.root / "submitted"
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {name.replace("/hw3/", "/"): data for name, data in files.items()}
+
+
+def notes(rows):
+    return {row.student or row.file: row.note for row in rows if row.note}
+
+
+def states(rows):
+    return {row.student or row.file: row.state for row in rows}
+
+
+def ids(system):
+    """login → nbgrader's id, in the sheet of a system: Moodle's has no login."""
+    return {s.login: s.email if system == "moodle" else s.login for s in CLASS}
+
+
+# --- five systems ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("system", ZIPS)
+def test_a_class_is_collected_from_each_system(system, empty_course, tmp_path):
+    root = tmp_path / "course"
+    shutil.copytree(empty_course, root)
+    packed(ZIPS[system](a_class()), tmp_path / "from the LMS.zip")
+    (tmp_path / "sheet.csv").write_bytes(SHEETS[system]())
+    # Brightspace says nothing but names, and two are called the same.
+    by_hand = ["--who", "4108-=asmith1", "--who", "4109-=asmith2"] if system == "brightspace" else []
+    done = commands.run(
+        "autograder", "collect", "../from the LMS.zip", "hw3", "--roster", "../sheet.csv", *by_hand, "--json", cwd=root
+    )
+    assert done.returncode == 1, done.stderr  # three handed in something else
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    id_of = ids(system)
+    assert {row["student"] for row in rows if row["for_a_person"]} == {id_of[name] for name in ("wang", "mlk", "olga")}
+    assert [row["student"] for row in rows if row["state"] == "nothing came in"] == [id_of["noor"]]
+    said = {row["student"]: row["note"] for row in rows if row["for_a_person"]}
+    assert said == {
+        id_of["wang"]: "There is no notebook.",
+        id_of["mlk"]: "hw2.ipynb: It is a notebook of hw2.",
+        id_of["olga"]: "A feedback page was handed in, and no notebook.",
+    }
+
+    there = submitted(Course(root))
+    wanted = {
+        f"{id_of[s.login]}/{NOTEBOOK}": notebook(s.login) for s in CLASS if s.login not in ("noor", "wang", "olga", "ada")
+    }
+    wanted[f"{id_of['mlk']}/{NOTEBOOK}"] = notebook("mlk", ("other", "another"))
+    wanted |= {f"{id_of['ada']}/{NOTEBOOK}": notebook("ada again"), f"{id_of['ada']}/helper.py": b"y = 2\n"}
+    wanted |= {f"{id_of['wang']}/essay.pdf": b"%PDF-1.7", f"{id_of['olga']}/hw3.html": there[f"{id_of['olga']}/hw3.html"]}
+    times = {name.split("/")[0]: data.decode() for name, data in there.items() if name.endswith("/timestamp.txt")}
+    assert {name: data for name, data in there.items() if not name.endswith("/timestamp.txt")} == wanted
+    if system in ("brightspace", "blackboard", "gradescope"):
+        seconds = "00" if system == "brightspace" else "12"
+        assert times == {id_of[s.login]: f"2026-10-05 11:30:{seconds}" for s in CLASS if s.login != "noor"} | {
+            "ada": "2026-10-06 09:00:00",
+            "zoe": "2026-10-09 21:05:00",
+        }
+    else:  # Canvas says only that it was late, and Moodle's zip nothing
+        assert times == ({"zoe": "2026-10-07 12:00:01"} if system == "canvas" else {})
+
+    record = json.loads((root / "downloaded/hw3/collected.json").read_text(encoding="utf-8"))
+    of_zoe = record["students"][id_of["zoe"]]
+    assert (of_zoe["system"], of_zoe["archive"], of_zoe["late"]) == (system, "from the LMS.zip", system == "canvas")
+    names = zipfile.ZipFile(tmp_path / "from the LMS.zip").namelist()
+    for of in record["students"].values():
+        assert "/".join(filter(None, [of["folder"], of["file"]])) in names
+    with Gradebook(f"sqlite:///{root}/gradebook.db", "vae") as gradebook:
+        known = {student.id: student for student in gradebook.students}
+    assert set(known) == set(id_of.values())
+    zoe = known[id_of["zoe"]]
+    assert (zoe.first_name, zoe.last_name) == ("Zoë", "Müller")
+    assert zoe.email == (None if system in ("canvas", "blackboard") else "zoe@uni.example")
+    assert zoe.lms_user_id == ("4104" if system == "canvas" else None)
+
+
+@pytest.mark.parametrize("system", ["canvas", "brightspace"])
+def test_nbgraders_own_command_collects_the_same(system, empty_course, tmp_path):
+    trees = []
+    (tmp_path / "sheet.csv").write_bytes(SHEETS[system]())
+    for command in ("autograder", "nbgrader"):
+        root = tmp_path / command
+        shutil.copytree(empty_course, root)
+        with (root / "nbgrader_config.py").open("a") as config:
+            config.write("c.CollectDownloads.roster = '../sheet.csv'\n")
+        (root / "downloaded/hw3/archive").mkdir(parents=True)
+        packed(ZIPS[system](a_class()), root / "downloaded/hw3/archive/submissions.zip")
+        done = commands.run(command, "collect" if command == "autograder" else "zip_collect", "hw3", cwd=root)
+        assert done.returncode == (1 if command == "autograder" else 0), done.stderr
+        trees.append(submitted(Course(root)))
+    assert trees[0] == trees[1]
+    again = commands.run("autograder", "collect", "hw3", "--json", cwd=root)
+    assert {json.loads(line)["state"] for line in again.stdout.splitlines()} >= {"collected before", "nothing came in"}
+    assert "collected" not in {json.loads(line)["state"] for line in again.stdout.splitlines()}
+
+
+def test_moodles_files_without_folders_are_read_too(collected, course):
+    rows = collected(lms.moodle_files(a_class(), folders=False), roster=SHEETS["moodle"]())
+    assert submitted(course)[f"zoe@uni.example/{NOTEBOOK}"] == notebook("zoe")
+    assert submitted(course)["ada@uni.example/helper.py"] == b"y = 2\n"
+    assert len([row for row in rows if row.state is State.COLLECTED]) == 11
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        ("canvas", {"4101", "4108", "4109", "4111"}),
+        ("moodle", {"ada-lovelace", "lee-van-der-berg", "小明-王"}),
+        ("blackboard", {"ada", "asmith1", "asmith2", "00123", "pat.oneil@uni.example"}),
+        ("gradescope", {"ada", "asmith1", "asmith2", "00123", "pat.oneil@uni.example"}),
+    ],
+)
+def test_without_a_sheet_the_id_is_what_the_system_says(system, expected, collected):
+    rows = collected(ZIPS[system](a_class()))
+    assert expected <= {row.student for row in rows}
+    if system == "moodle":
+        assert "Several are called Alex Smith: give the sheet" in " ".join(row.note for row in rows)
+
+
+def test_plain_folders_and_files_are_collected_by_their_names(collected, course, tmp_path):
+    collected(
+        {"hw3/ada/hw3.ipynb": notebook("a"), "hw3/bob/hw3/hw3.ipynb": notebook("b"), "hw3/eve/hw3 (1).ipynb": notebook("e")}
+    )
+    assert submitted(course) == {"ada/hw3.ipynb": notebook("a"), "bob/hw3.ipynb": notebook("b"), "eve/hw3.ipynb": notebook("e")}
+    folder = tmp_path / "by mail"
+    folder.mkdir()
+    for name in ("mia", "tom"):
+        (folder / f"{name}.ipynb").write_bytes(notebook(name))
+    collect.collect(course.coursedir, "hw3", [folder], Options())
+    assert {"mia/hw3.ipynb", "tom/hw3.ipynb", "ada/hw3.ipynb"} <= set(submitted(course))
+
+
+# --- what counts, and when it came -----------------------------------------------------------------------------------
+
+
+def brightspace(*times, name="Ada Lovelace"):
+    """A zip in which somebody handed in at each of these times."""
+    return {f"1-2 - {name} - {time}/hw3.ipynb": notebook(time) for time in times}
+
+
+def test_the_newest_counts_and_is_not_what_stands_last(collected, course):
+    rows = collected(brightspace("Oct 5, 2026 1130 AM", "Oct 5, 2026 1200 AM", "Sep 30, 2026 1159 PM"))
+    assert submitted(course)["ada-lovelace/hw3.ipynb"] == notebook("Oct 5, 2026 1130 AM")
+    assert sorted(row.state for row in rows) == [State.COLLECTED, State.EARLIER, State.EARLIER]
+
+
+def test_a_date_that_can_be_read_in_two_ways_stops_with_both_and_an_option_settles_it(collected, course):
+    files = brightspace("04-05-2026 1130", "05-04-2026 1130")
+    sentence = r"“04-05-2026 1130” can be read in two ways, as 4 May and as 5 April: say --day-first or --month-first\."
+    with pytest.raises(CourseError, match=sentence):
+        collected(files)
+    assert not (course.root / "submitted").exists()
+    collected(files, day_first=True)
+    assert submitted(course)["ada-lovelace/timestamp.txt"] == b"2026-05-04 11:30:00"
+    collected(files, day_first=False)
+    assert submitted(course)["ada-lovelace/timestamp.txt"] == b"2026-05-04 11:30:00"
+    assert submitted(course)["ada-lovelace/hw3.ipynb"] == notebook("05-04-2026 1130")
+
+
+def test_a_date_that_can_be_read_in_one_way_tells_how_the_others_of_its_download_are_read(collected, course):
+    collected(brightspace("04-05-2026 1130") | brightspace("25-04-2026 1130", name="Bob"))
+    assert submitted(course)["ada-lovelace/timestamp.txt"] == b"2026-05-04 11:30:00"
+
+
+def test_times_are_of_the_time_zone_that_is_named(collected, course):
+    collected(brightspace("Oct 5, 2026 1130 AM"), zone="America/New_York")
+    assert submitted(course)["ada-lovelace/timestamp.txt"] == b"2026-10-05 15:30:00"
+    with pytest.raises(CourseError, match="There is no time zone 'Mars'"):
+        collected(brightspace("Oct 5, 2026 1130 AM"), zone="Mars")
+
+
+def test_two_that_cannot_be_ordered_are_both_left_and_said(collected, course):
+    twice = {f"{n}-2 - Ada Lovelace - Oct 5, 2026 1130 AM/hw3.ipynb": notebook(str(n)) for n in (1, 2)}
+    rows = collected(twice, roster=SHEETS["brightspace"]())
+    assert notes(rows)["ada"] == "Nothing says which of these is the last: take the others out of the archive."
+    assert "ada/hw3.ipynb" not in submitted(course)
+    rows = collected(
+        {"1_ada_attempt_2026-10-05-11-30-12_a.ipynb": notebook("a"), "1_ada_attempt_2026-10-05-11-30-12_b.ipynb": notebook("b")}
+    )
+    assert notes(rows)["ada"] == "a.ipynb, b.ipynb: nothing says which of them is the last."
+
+
+def test_a_later_download_counts_where_nothing_else_says_what_is_later(collected, course):
+    ada = CLASS[0]
+    collected(lms.moodle_files([HandedIn(ada, {NOTEBOOK: notebook("first")})]), roster=SHEETS["moodle"]())
+    rows = collected(lms.moodle_files([HandedIn(ada, {NOTEBOOK: notebook("second")})]), roster=SHEETS["moodle"]())
+    assert [row.state for row in rows if row.student == "ada@uni.example"] == [State.EARLIER, State.REPLACED]
+    assert submitted(course)[f"ada@uni.example/{NOTEBOOK}"] == notebook("second")
+    assert {path.name for path in (course.root / "downloaded/hw3/archive").iterdir()} == {
+        "submissions.zip",
+        "submissions-2.zip",
+    }
+    assert (course.root / "downloaded/hw3/replaced/ada@uni.example/1" / NOTEBOOK).read_bytes() == notebook("first")
+    rows = collected(lms.moodle_files([HandedIn(ada, {NOTEBOOK: notebook("second")})]), roster=SHEETS["moodle"]())
+    assert [row.state for row in rows if row.student == "ada@uni.example"] == [State.EARLIER, State.UNCHANGED]
+
+
+def test_canvas_counts_uploads_so_an_older_download_does_not_win(collected, course):
+    files = {"lovelaceada_4101_9002_hw3-1.ipynb": notebook("second")}
+    collected(files, roster=SHEETS["canvas"]())
+    rows = collected({"lovelaceada_4101_9001_hw3.ipynb": notebook("first")}, roster=SHEETS["canvas"]())
+    assert [row.state for row in rows if row.student == "ada"] == [State.EARLIER, State.UNCHANGED]
+    assert submitted(course)["ada/hw3.ipynb"] == notebook("second")
+
+
+def test_late_by_canvas_and_no_due_date_counts_as_in_time_and_waits_for_a_person(collected, course):
+    with Gradebook(course.coursedir.db_url, "vae") as gradebook:
+        gradebook.update_or_create_assignment("hw3", duedate=None)
+    (row,) = [row for row in collected({"x_LATE_4101_1_hw3.ipynb": notebook()}) if row.late]
+    assert row.for_a_person
+    assert row.note == "Late, and neither is it known by how much nor when it was due: it counts as in time."
+
+
+def test_what_did_not_come_by_the_command_is_left_alone(collected, course):
+    there = course.root / "submitted/4101/hw3/hw3.ipynb"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b"by hand")
+    files = {"lovelaceada_4101_9002_hw3.ipynb": notebook("by canvas")}
+    (row,) = collected(files)
+    assert (row.state, row.for_a_person) == (State.NOT_COLLECTED, True)
+    assert row.note == "Other files are in the student's folder, which did not come this way: move them away."
+    assert there.read_bytes() == b"by hand"
+    there.unlink()
+    assert [row.state for row in collected(files)] == [State.COLLECTED]
+    (there.parent / "timestamp.txt").write_text("2026-10-05 10:00:00 UTC")  # the instructor's own word
+    assert [row.state for row in collected(files)] == [State.NOT_COLLECTED]
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(collected, course):
+    def everything():
+        return {path: path.read_bytes() for path in course.root.rglob("*") if path.is_file()}
+
+    before = everything()
+    dry = collected(ZIPS["canvas"](a_class()), roster=SHEETS["canvas"](), dry=True)
+    assert everything() == before
+    assert dry == collected(ZIPS["canvas"](a_class()), roster=SHEETS["canvas"]())
+
+
+def test_a_notebook_handed_in_beside_others_counts_and_goes_by_the_assignments_name(collected, course):
+    rows = collected(
+        {"ada/my work.ipynb": notebook("a"), "ada/hw2.ipynb": notebook("b", ("other", "another")), "ada/sub/data.csv": b"1\n"}
+    )
+    assert submitted(course) == {
+        "ada/hw3.ipynb": notebook("a"),
+        "ada/hw2.ipynb": notebook("b", ("other", "another")),
+        "ada/sub/data.csv": b"1\n",
+    }
+    assert notes(rows) == {"ada": "hw2.ipynb: It is a notebook of hw2."}
+
+
+BROKEN = "hw3.ipynb: It is no notebook that can be read: the upload broke off, or it is something else."
+MASTER = "It is a marked copy or the master, not the notebook that students were given."
+ZIPPED = "An archive was handed in, which is not opened: unpack it, and put the notebook there."
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"hw3.ipynb": notebook(cells=("x", "y"))}, "hw3.ipynb: It is a notebook of no assignment of this course."),
+        ({"hw3.ipynb": notebook()[:-40]}, BROKEN),
+        ({"hw3.ipynb": b"[" * 100_000}, BROKEN),
+        ({"hw3.ipynb": notebook(source="### BEGIN HIDDEN TESTS\nassert x")}, MASTER),
+        ({"work.zip": packed({"hw3.ipynb": notebook()})}, ZIPPED),
+        ({"hw3.html": b"<title>Feedback for ada: hw3</title>"}, "A feedback page was handed in, and no notebook."),
+        ({"hw3.py": b"x = 1"}, "There is no notebook."),
+    ],
+)
+def test_what_is_not_the_notebook_is_put_there_and_said(files, sentence, collected, course):
+    rows = collected({f"ada/{name}": data for name, data in files.items()} | {"bob/hw3.ipynb": notebook()})
+    assert notes(rows) == {"ada": sentence}
+    assert [row.for_a_person for row in rows] == [True, False]
+    assert [data for name, data in submitted(course).items() if name.startswith("ada/")] == list(files.values())
+
+
+def test_a_worksheet_of_another_assignment_is_noticed(collected):
+    """Moodle numbers the same student differently in each assignment."""
+    shifted = [dataclasses.replace(s, lms_id=CLASS[at - 1].lms_id) for at, s in enumerate(CLASS)]
+    rows = collected(ZIPS["moodle"](a_class()), roster=lms.moodle_sheet(shifted))
+    assert not [row for row in rows if row.state is State.COLLECTED and "Smith" not in row.name]
+    assert "its name another's: give the worksheet of this assignment." in notes(rows)[next(iter(ZIPS["moodle"](a_class())))]
+
+
+def test_who_is_not_in_the_sheet_is_not_collected_and_who_is_known_by_hand_is(collected, course):
+    files = {"lovelaceada_4101_1_hw3.ipynb": notebook(), "evilmallory_666_2_hw3.ipynb": notebook("m")}
+    rows = collected(files, roster=SHEETS["canvas"]())
+    assert notes(rows)["evilmallory_666_2_hw3.ipynb"] == "Nobody in the sheet has this name or number."
+    collected(files, roster=SHEETS["canvas"](), who={"evilmallory": "noor"})
+    rows = collected(files, roster=SHEETS["canvas"]())  # said once, it is known
+    assert submitted(course)["noor/hw3.ipynb"] == notebook("m")
+    rows = collected(files, roster=SHEETS["canvas"](), who={"evilmallory": "nobody"})
+    assert notes(rows)["evilmallory_666_2_hw3.ipynb"] == "--who names 'nobody', who is not in the course."
+
+
+# --- what students can do to it --------------------------------------------------------------------------------------
+
+
+def test_nobody_hands_in_in_anothers_place(collected, course):
+    """Only the system's own part of a name says whose it is."""
+    good, bad = notebook("ada"), notebook("mallory")
+    archives = [
+        {
+            "hw_ada_attempt_2026-10-05-11-30-12_hw3.ipynb": good,
+            "hw_mallory_attempt_2026-10-05-11-30-12_ada_attempt_2026-10-09-11-30-12_hw3.ipynb": bad,
+        },
+        {
+            "1-2 - Ada - Oct 5, 2026 1130 AM/hw3.ipynb": good,
+            "1-3 - Mallory - Oct 5, 2026 1130 AM/1-2 - Ada - Oct 9, 2026 1130 AM/hw3.ipynb": bad,
+            "1-3 - Mallory - Oct 5, 2026 1130 AM/Ada_1_assignsubmission_file_/hw3.ipynb": bad,
+        },
+        {
+            "ada/hw3.ipynb": good,
+            "mallory/submission_metadata.yml": b"ada: {':submitters': [{':sid': bob}]}",
+            "bob/hw3.ipynb": good,
+        },
+        {"ada/hw3.ipynb": good, "mallory/ada_1_2_hw3.ipynb": bad, "bob/hw3.ipynb": good, "zoe/hw3.ipynb": good},
+    ]
+    for files in archives:
+        collected(files)
+        assert submitted(course)["ada/hw3.ipynb"] == good
+        assert bad not in [data for name, data in submitted(course).items() if not name.startswith("mallory/")]
+        shutil.rmtree(course.root / "submitted")
+        shutil.rmtree(course.root / "downloaded")
+
+
+def test_a_time_that_a_student_wrote_is_not_believed(collected, course):
+    collected({"ada/hw3.ipynb": notebook(), "ada/timestamp.txt": b"2020-01-01 00:00:00 UTC", "bob/hw3.ipynb": notebook()})
+    assert set(submitted(course)) == {"ada/hw3.ipynb", "bob/hw3.ipynb"}
+
+
+def link(name, kind=stat.S_IFLNK):
+    info = zipfile.ZipInfo(name)
+    info.create_system, info.external_attr = 3, (kind | 0o777) << 16
+    return info
+
+
+HOSTILE = {
+    "bob/../../../../evil.ipynb": "Its name leads out of its archive.",
+    "/etc/evil.ipynb": "Its name leads out of its archive.",
+    "C:/evil.ipynb": "Its name leads out of its archive.",
+    "..\\..\\evil.ipynb": "Its name leads out of its archive.",
+    "bob//evil.ipynb": "Its name leads out of its archive.",
+    "bob/" + "x" * 300 + ".ipynb": "Its name is too long.",
+    "/".join(["d"] * 30) + "/evil.ipynb": "It lies too deep in folders.",
+    "bob/\x1b[2Jevil.ipynb": "Its name cannot be printed.",
+}
+
+
+def test_what_would_be_written_elsewhere_is_left_out_and_said(collected, course, tmp_path):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("ada/hw3.ipynb", notebook())
+        archive.writestr("bob/hw3.ipynb", notebook())
+        archive.writestr(link("ada/passwd"), "/etc/passwd")
+        archive.writestr(link("ada/fifo", stat.S_IFIFO), "")
+        archive.writestr("__MACOSX/ada/._hw3.ipynb", b"x")
+        for name in HOSTILE:
+            archive.writestr(name, b"evil")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("ada/hw3.ipynb", b"another")
+    before = sorted(path for path in tmp_path.rglob("*") if not path.is_relative_to(course.root))
+    rows = collected(data.getvalue())
+    after = {path for path in tmp_path.rglob("*") if not path.is_relative_to(course.root)} - {tmp_path / "submissions.zip"}
+    assert sorted(after) == before
+    said = {row.file.removeprefix("submissions.zip: "): row.note for row in rows if row.state is State.LEFT_OUT}
+    shown = {downloads.shown(name.replace("\\", "/")): why for name, why in HOSTILE.items()}
+    assert said == shown | {
+        "ada/passwd": "It is a link or a device.",
+        "ada/fifo": "It is a link or a device.",
+        "ada/hw3.ipynb": "It is there twice.",
+    }
+    assert [row.file for row in rows if row.state is State.ADDED] == ["submissions.zip: __MACOSX/ada/._hw3.ipynb"]
+    assert submitted(course) == {"ada/hw3.ipynb": notebook(), "bob/hw3.ipynb": notebook()}
+    assert not [path for path in course.root.rglob("*") if path.is_symlink()]
+
+
+def test_a_folder_with_links_is_collected_without_them(collected, course, tmp_path):
+    (tmp_path / "class/ada").mkdir(parents=True)
+    (tmp_path / "class/ada/hw3.ipynb").write_bytes(notebook())
+    (tmp_path / "class/ada/secret.txt").symlink_to("/etc/passwd")
+    (tmp_path / "class/root").symlink_to("/")
+    os.mkfifo(tmp_path / "class/ada/fifo")
+    rows = collect.collect(course.coursedir, "hw3", [tmp_path / "class"], Options())
+    assert {row.note for row in rows if row.state is State.LEFT_OUT} == {"It is a link or a device."}
+    assert set(submitted(course)) == {"ada/hw3.ipynb"}
+
+
+def test_a_file_that_grows_or_is_too_large_is_left_out(collected, monkeypatch):
+    monkeypatch.setattr(downloads, "MAX_FILE", 1 << 20)
+    data = bytearray(packed({"ada/hw3.ipynb": notebook(), "ada/zeros": bytes(3 << 20), "bob/zeros": bytes(3 << 20)}))
+    rows = collected(bytes(data))
+    assert notes(rows)["submissions.zip: ada/zeros"] == "It is larger than 1 MB."
+    for at in range(len(data) - 4):  # the directory says that it is small
+        if data[at : at + 4] == b"PK\x01\x02":
+            data[at + 24 : at + 28] = (1000).to_bytes(4, "little")
+    rows = collected(bytes(data))
+    assert notes(rows)["submissions-2.zip: bob/zeros"] == "It is damaged, or packed in a way that cannot be read here."
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        (
+            "x.zip",
+            b"PK\x03\x04 broken",
+            "x.zip is no zip that can be read: download it again, or unpack it and name the folder.",
+        ),
+        ("x.tar.gz", b"\x1f\x8b", "is no zip that can be read"),
+    ],
+)
+def test_an_archive_that_cannot_be_read_is_refused_in_a_sentence(name, data, sentence, collected):
+    with pytest.raises(CourseError, match=sentence):
+        collected(data, name=name)
+
+
+PARTS = st.sampled_from(
+    [
+        *("ada", "..", ".", "", "hw3.ipynb", "hw3", "__MACOSX", "timestamp.txt", "collected.json", "submission_metadata.yml"),
+        *("lovelaceada_LATE_4101_9001_hw3.ipynb", "Ada Lovelace_4101_assignsubmission_file_", "index.html", "con", "a\\b", "~"),
+        *(
+            "1-2 - Ada Lovelace - Oct 5, 2026 1130 AM",
+            "1-2 - Ada - 99/99/2026 9999",
+            "x_ada_attempt_2026-99-05-11-30-12_hw3.ipynb",
+        ),
+        *(
+            "submission_7",
+            "submitted",
+            "C:",
+            "x" * 250,
+            "é" * 120,
+            "\u202eipynb.hw3",
+            "a\nb",
+            "é",
+            "小明 王_1_assignsubmission_file",
+        ),
+        *(
+            "_1_2_x",
+            "x_ada_attempt_2026-10-05-11-30-12.txt",
+            "anon_x_1_hw3.ipynb",
+            "1-2 - " + "- " * 50 + "- 2026",
+            "{0}",
+            "[a]",
+            "%",
+        ),
+    ]
+) | st.text(max_size=8)
+CONTENT = st.sampled_from(
+    [
+        notebook(),
+        notebook("2"),
+        b"",
+        b"{}",
+        b"submission_7: {':submitters': [{':sid': 7, ':name': ada}], ':created_at': x}",
+        b"a: &a [*a]",
+    ]
+) | st.binary(max_size=20)
+
+
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
+@given(
+    st.lists(st.tuples(st.lists(PARTS, min_size=1, max_size=4), CONTENT), min_size=1, max_size=8),
+    st.sampled_from([None, *SHEETS]),
+    st.integers(0, 40),
+    st.binary(max_size=3),
+)
+def test_no_zip_ends_in_a_traceback_or_writes_outside_the_course(empty_course, files, sheet, at, noise):
+    with tempfile.TemporaryDirectory() as top:
+        root = pathlib.Path(top, "a/b/course")
+        shutil.copytree(empty_course, root)
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w") as archive:
+            for name in {"/".join(parts).encode("utf-8", "replace").decode() for parts, _ in files}:
+                content = next(
+                    content for parts, content in files if "/".join(parts).encode("utf-8", "replace").decode() == name
+                )
+                archive.writestr(zipfile.ZipInfo(name or "x"), content)
+        raw = bytearray(data.getvalue())
+        if noise:
+            raw[at * len(raw) // 41 : at * len(raw) // 41 + len(noise)] = noise
+        pathlib.Path(top, "a/x.zip").write_bytes(raw)
+        options = Options(reading=Reading.in_zone("UTC"))
+        if sheet:
+            pathlib.Path(top, "a/x.csv").write_bytes(SHEETS[sheet]())
+            options = dataclasses.replace(options, roster=pathlib.Path(top, "a/x.csv"))
+        before = {path for path in pathlib.Path(top).rglob("*") if not path.is_relative_to(root)}
+        try:
+            rows = collect.collect(CourseDirectory(root=str(root)), "hw3", [pathlib.Path(top, "a/x.zip")], options)
+        except CourseError:
+            rows = []
+        assert {path for path in pathlib.Path(top).rglob("*") if not path.is_relative_to(root)} == before
+        assert not [path for path in root.rglob("*") if path.is_symlink()]
+        assert {path.name for path in root.iterdir()} <= {
+            "source",
+            "submitted",
+            "downloaded",
+            "gradebook.db",
+            "nbgrader_config.py",
+        }
+        for row in rows:
+            assert json.dumps(row.to_json())
+        record = root / "downloaded/hw3/collected.json"
+        if record.exists():
+            placed = json.loads(record.read_text(encoding="utf-8"))["students"]
+            assert sorted(path.name for path in (root / "submitted").glob("*")) == sorted(placed)
