@@ -538,6 +538,41 @@ def export(
         raise typer.Exit(1)
 
 
+@app.command("return")
+def return_feedback(
+    assignment: Name = None,
+    output: Annotated[
+        pathlib.Path | None, typer.Option(help="Folder for the zips; returned/ASSIGNMENT by default.", show_default=False)
+    ] = None,
+    marked: Annotated[bool, typer.Option("--marked", help="Only of students for whom nothing waits any more.")] = False,
+    course: Course = HERE,
+    option: Option = None,
+) -> None:
+    """Writes the feedback pages and packs them as Moodle, Canvas and Brightspace take them back, by what `collect` recorded.
+
+    Students of whom no such system is known get a folder each, in students.zip.
+    """
+    named = one_name(assignment, option)
+    from autograder.course import feedback as course_feedback
+    from autograder.course import folder
+    from autograder.lms import returning
+    from autograder.printing import show_returned
+
+    place = folder.Course(course)
+    of = in_course(place, named)
+    with bar("writing feedback", thread=False) as progress:
+        written = course_feedback.write(place, of, progress)
+    class_ = place.marks(of)
+    pages = {student: [place.feedback(of, student)] for student in class_ if place.feedback(of, student).is_file()}
+    left_out = sorted(student for student in pages if marked and class_[student].waiting)
+    pages = {student: own for student, own in pages.items() if student not in left_out}
+    if not pages:
+        err.print("There is no feedback to return yet.")
+        raise typer.Exit(1)
+    to = output or place.root / returning.FOLDER / of.assignment_id
+    show_returned(returning.pack(pages, returning.collected(place.coursedir, of.assignment_id), to), left_out, written.waiting)
+
+
 @app.command()
 def report(
     assignment: Name = None,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what marks is imported only by the commands that mark
     from autograder.doctor import Finding
     from autograder.lms.collect import Row
     from autograder.lms.fill import Filled
+    from autograder.lms.returning import Packed
     from autograder.nbgrader.deadlines import Deadline
     from autograder.nbgrader.late import Changed
     from autograder.nbgrader.marks import Marks, Waiting
@@ -228,6 +229,25 @@ def show_filled(filled: "Filled", to: pathlib.Path, waiting: "Waiting") -> None:
     said = ", ".join(f"{count} {state}" for state in State if (count := counts[state]))
     out.print(f"{escape(filled.column)}: {said or 'nobody is in the sheet'}.", soft_wrap=True)
     out.print(escape(str(to)), soft_wrap=True)
+
+
+# Where each system takes its zip; docs/lms.md says more.
+UPLOADS = {
+    "moodle": "Moodle: in the assignment, “Upload multiple feedback files in a zip”.",
+    "canvas": "Canvas: in the assignment, “Upload Submissions”, where they were downloaded.",
+    "brightspace": "Brightspace: in the assignment's submissions, “Add Feedback Files”.",
+}
+
+
+def show_returned(packed: "Sequence[Packed]", left_out: Sequence[str], waiting: "Waiting") -> None:
+    """Prints which zips there are, for whom, and where they are uploaded."""
+    table = Table("zip", Column("students", justify="right"), "where it goes")
+    for one in packed:
+        table.add_row(one.path.name, str(len(one.students)), UPLOADS.get(one.system or "", "A folder for each student."))
+    out.print(table)
+    if waiting:
+        out.print(f"[yellow]{escape(str(waiting))}[/] {'Left out.' if left_out else 'Their pages say so.'}", soft_wrap=True)
+    out.print(escape(str(packed[0].path.parent)), soft_wrap=True)
 
 
 def show_moves(moves: "Sequence[Move]", to: Console = out) -> None:

@@ -183,6 +183,18 @@ def course(evening, tmp_path):
     return shutil.copytree(evening, tmp_path / "course")
 
 
+def test_a_deadline_is_in_the_gradebook_before_anybody_hands_in(new_course, assignment):
+    course = new_course()
+    course.generate_assignment(assignment)
+    done = run(
+        "deadline", "--due", "2026-10-05 14:00+02:00", "--student", "zed", "--until", "2026-10-06 14:00Z", cwd=course.root
+    )
+    assert done.returncode == 0, done.stderr
+    assert "zed has until 2026-10-06 14:00:00 UTC. (the course has no student of that name)" in done.stdout
+    with Gradebook(f"sqlite:///{course.root}/gradebook.db") as gradebook:
+        assert gradebook.find_assignment(NAME).duedate == datetime.datetime(2026, 10, 5, 12, 0)
+
+
 def penalties(root):
     with Gradebook(f"sqlite:///{root}/gradebook.db") as gradebook:
         return {one.student_id: one.late_submission_penalty for one in gradebook.assignment_submissions(NAME)}

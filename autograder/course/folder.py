@@ -119,7 +119,9 @@ class Course:
         """All whom the gradebook knows, or who handed something in."""
         with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             known = {student.id for student in gradebook.students}
-        return known | {handed_in.student for handed_in in submitted.look(self.coursedir, assignment)}
+        with contextlib.suppress(CourseError):  # nobody has handed anything in
+            known |= {handed_in.student for handed_in in submitted.look(self.coursedir, assignment)}
+        return known
 
     def marks(self, assignment: Assignment) -> dict[str, Marks]:
         """student → what the gradebook has of them."""

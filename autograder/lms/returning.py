@@ -1,37 +1,106 @@
 """Feedback back to where the submissions came from, under the names by which the system knows them.
 
-    feedback/STUDENT/ASSIGNMENT/ ─┐
-    collected.json ───────────────┴─► `pack`: a zip for each system
+    feedback/STUDENT/ASSIGNMENT/*.html ─┐
+    collected.json ─────────────────────┴─► `pack`: a zip for each system, and one with a folder for each student for the rest
 
 What each system takes is in docs/lms.md, with its sources.
 """
 
-import json
+import dataclasses
 import pathlib
-from collections.abc import Mapping
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbgrader.coursedir import CourseDirectory
 
-from autograder.errors import CourseError
+from autograder.lms import collect
+from autograder.lms.sheets import System
+
+FOLDER = "returned"  # in the course's
+# What a system reads of a name: Moodle the number and the two words behind it, Brightspace both numbers, Canvas both numbers.
+MOODLE = re.compile(r"[^_/]+_\d+_assignsubmission_file(?=_|$)")
+BRIGHTSPACE = re.compile(r"\d+-\d+ - .+")
+CANVAS = re.compile(r"([^_/]+(?:_LATE)?_\d+_\d+)_.+", re.IGNORECASE)
+UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.{1,2}$')
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of all files, so that the same pages make the same zip
+
+
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """A zip with feedback.
+
+    Attributes:
+        system: that takes it; None where each student has a folder, for a person to hand out.
+        students: whose pages are in it.
+    """
+
+    path: pathlib.Path
+    system: System | None
+    students: Sequence[str]
 
 
 def collected(coursedir: CourseDirectory, assignment_id: str) -> dict[str, dict[str, Any]]:
-    """student → what `autograder collect` has recorded of them; empty where nothing was collected so.
-
-    Raises:
-        CourseError: the record is damaged.
-    """
-    path = pathlib.Path(coursedir.root, "downloaded", assignment_id, "collected.json")
-    try:
-        students: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["students"]
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CourseError(f"{path} is damaged: put back a copy of it, or move it away. {error}") from error
+    """student → what `autograder collect` has recorded of them; CourseError where the record is damaged."""
+    students: dict[str, dict[str, Any]] = collect.recorded(collect.folder(coursedir, assignment_id))["students"]
     return students
 
 
-def lms_ids(coursedir: CourseDirectory, assignment_id: str) -> dict[str, Mapping[str, str]]:
-    """student → the ids by which the system knows them, as far as they were collected."""
-    return {student: about.get("lms_ids") or {} for student, about in collected(coursedir, assignment_id).items()}
+def pack(
+    pages: Mapping[str, Sequence[pathlib.Path]], record: Mapping[str, Mapping[str, Any]], to: pathlib.Path
+) -> list[Packed]:
+    """Packs feedback pages as the systems take them back. Zips of before are replaced.
+
+    Args:
+        pages: student → their pages.
+        record: student → as `collected` gives it.
+        to: the folder for the zips.
+    """
+    found: dict[System | None, dict[str, dict[str, pathlib.Path]]] = {}
+    for student, own in sorted(pages.items()):
+        system, names = named(student, own, record.get(student, {}))
+        found.setdefault(system, {})[student] = names
+    to.mkdir(parents=True, exist_ok=True)
+    packed = []
+    for system, students in found.items():
+        path = to / f"{system or 'students'}.zip"
+        partial = path.with_name(f".{path.name}")
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            for names in students.values():
+                for name, page in names.items():
+                    archive.writestr(zipfile.ZipInfo(name, EPOCH), page.read_bytes(), zipfile.ZIP_DEFLATED)
+        partial.replace(path)
+        packed.append(Packed(path, system, list(students)))
+    for stale in to.glob("*.zip"):
+        if stale not in [one.path for one in packed] and stale.stem in (*System, "students"):
+            stale.unlink()
+    return packed
+
+
+def named(
+    student: str, pages: Sequence[pathlib.Path], about: Mapping[str, Any]
+) -> tuple[System | None, dict[str, pathlib.Path]]:
+    """(the system that takes a student's pages, the name of each in its zip)"""
+    system, file = about.get("system"), str(about.get("file", ""))
+    folders = [part for part in str(about.get("folder", "")).split("/") if part]
+    if system == System.MOODLE:
+        for part in folders:
+            if MOODLE.fullmatch(part.removesuffix("_")) and safe(part):
+                return System.MOODLE, {f"{part}/{page.name}": page for page in pages}
+        if (match := MOODLE.match(file)) and safe(match[0]):
+            return System.MOODLE, {f"{match[0]}_{page.name}": page for page in pages}
+    if system == System.CANVAS and (match := CANVAS.fullmatch(file)) and safe(file):
+        if len(pages) == 1:
+            return System.CANVAS, {f"{pathlib.PurePath(file).stem}.html": pages[0]}
+        return System.CANVAS, {f"{match[1]}_{page.name}": page for page in pages}
+    if system == System.BRIGHTSPACE:
+        for part in folders:
+            if BRIGHTSPACE.fullmatch(part) and safe(part):
+                return System.BRIGHTSPACE, {f"{part}/{page.name}": page for page in pages}
+    return None, {f"{student}/{page.name}": page for page in pages}
+
+
+def safe(name: str) -> bool:
+    """Whether a name leads nowhere else where the zip is unpacked."""
+    return not UNSAFE.search(name)

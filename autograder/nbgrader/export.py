@@ -19,7 +19,7 @@ from traitlets import Unicode
 from autograder.errors import CourseError
 from autograder.lms import returning
 from autograder.lms.fill import Filled, Mark, fill, filled_beside
-from autograder.lms.sheets import Sheet
+from autograder.lms.sheets import Column, Sheet
 from autograder.nbgrader import headings, late, marks, recognition
 from autograder.nbgrader.deadlines import in_words
 from autograder.nbgrader.marks import Marks
@@ -203,9 +203,9 @@ def for_sheet(
     """nbgrader's id → `Mark`, of all students of the course.
 
     Args:
-        called: grade_id → what people call it.
+        called: grade_id → what people call it, in the master's order.
     """
-    ids = returning.lms_ids(coursedir, assignment_id)
+    collected = returning.collected(coursedir, assignment_id)
     found = {}
     for student in gradebook.students:
         own, score, why, said = class_.get(student.id), None, "", ""
@@ -215,13 +215,22 @@ def for_sheet(
             why = "could not be marked, waits for a person" if own.ungradable else "waits for a person"
         else:
             score, said = own.score, comment(own, called)
-        found[student.id] = Mark(score, why, said, student.email or "", ids.get(student.id, {}))
+        ids = {Column.LMS_ID: student.lms_user_id or "", **collected.get(student.id, {}).get("lms_ids", {})}
+        found[student.id] = Mark(score, why, said, student.email or "", ids)
     return found
 
 
 def comment(own: Marks, called: Mapping[str, str]) -> str:
     """What a mark is made of, in a line."""
-    parts = [f"{called.get(grade_id, grade_id)}: {mark.points:g} of {mark.of:g}." for grade_id, mark in own.cells.items()]
+    cells = {grade_id: own.cells[grade_id] for grade_id in (*called, *own.cells) if grade_id in own.cells}
+    parts = [
+        f"{without_end(called.get(grade_id, grade_id))}: {mark.points:g} of {mark.of:g}." for grade_id, mark in cells.items()
+    ]
     if own.penalty:
         parts.append(f"Handed in {in_words(own.late)} late: -{own.penalty:g}." if own.late else f"Late: -{own.penalty:g}.")
     return " ".join([f"{own.score:g} of {own.of:g} points.", *parts])
+
+
+def without_end(title: str) -> str:
+    """A heading without the mark that ends a sentence."""
+    return title.rstrip(".?!: ")

@@ -81,8 +81,7 @@ def settle(gradebook: Gradebook, assignment_id: str, root: pathlib.Path) -> list
             notebook.late_submission_penalty = after or None
             known = changed.get(submission.student_id, Changed(submission.student_id, 0.0, 0.0))
             changed[submission.student_id] = Changed(known.student, known.before + before, known.after + after)
-    if gradebook.db.dirty:
-        gradebook.db.commit()
+    gradebook.db.commit()
     return sorted(changed.values(), key=lambda one: one.student)
 
 

@@ -1,0 +1,83 @@
+"""Feedback packed as the systems take it back, whatever the names are."""
+
+import pathlib
+import zipfile
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autograder.lms.returning import named, pack
+from autograder.lms.sheets import System
+
+PAGE = pathlib.Path("hw3.html")
+
+
+@pytest.mark.parametrize(
+    ("system", "folder", "file", "name"),
+    [
+        ("moodle", "Ada Lovelace_12_assignsubmission_file", "hw 3.ipynb", "Ada Lovelace_12_assignsubmission_file/hw3.html"),
+        ("moodle", "all/Ada_12_assignsubmission_file_/sub", "a.ipynb", "Ada_12_assignsubmission_file_/hw3.html"),
+        ("moodle", "", "Ada Lovelace_12_assignsubmission_file_my hw.ipynb", "Ada Lovelace_12_assignsubmission_file_hw3.html"),
+        ("canvas", "", "lovelaceada_4101_9001_hw3-1.ipynb", "lovelaceada_4101_9001_hw3-1.html"),
+        ("canvas", "sub", "müllerzoë_LATE_4104_9009_hw3.v2.ipynb", "müllerzoë_LATE_4104_9009_hw3.v2.html"),
+        ("brightspace", "12-34 - Ada L - Oct 5, 2026 1130 AM", "h.ipynb", "12-34 - Ada L - Oct 5, 2026 1130 AM/hw3.html"),
+        ("brightspace", "all/12-34 - Ada L - Oct 5, 2026", "h.ipynb", "12-34 - Ada L - Oct 5, 2026/hw3.html"),
+    ],
+)
+def test_a_page_has_the_name_by_which_the_system_knows_the_student(system, folder, file, name):
+    assert named("ada", [PAGE], {"system": system, "folder": folder, "file": file}) == (System(system), {name: PAGE})
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {},
+        {"system": "blackboard", "folder": "", "file": "hw_ada_attempt_2026-10-05-11-30-12_hw3.ipynb"},
+        {"system": "gradescope", "folder": "submission_1", "file": "hw3.ipynb"},
+        {"system": "plain", "folder": "ada", "file": "hw3.ipynb"},
+        {"system": "canvas", "folder": "", "file": "renamed by hand.ipynb"},
+        {"system": "moodle", "folder": "Ada Lovelace", "file": "hw3.ipynb"},
+        {"system": "brightspace", "folder": "Ada", "file": "hw3.ipynb"},
+    ],
+)
+def test_who_came_from_elsewhere_has_a_folder(about):
+    assert named("ada", [PAGE], about) == (None, {"ada/hw3.html": PAGE})
+
+
+def test_canvas_knows_several_pages_of_a_student_by_the_same_numbers():
+    pages = [pathlib.Path("a.html"), pathlib.Path("b.html")]
+    _, names = named("ada", pages, {"system": "canvas", "file": "lovelaceada_LATE_4101_9001_hw3.ipynb"})
+    assert list(names) == ["lovelaceada_LATE_4101_9001_a.html", "lovelaceada_LATE_4101_9001_b.html"]
+
+
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=300)
+@given(
+    st.sampled_from([*map(str, System), "", "x"]), st.text(max_size=40), st.text(max_size=40), st.sampled_from(["", "..", "/"])
+)
+def test_no_name_leads_out_of_where_a_zip_is_unpacked(system, folder, file, more):
+    for about in (
+        {"system": system, "folder": folder, "file": file},
+        {"system": system, "folder": f"{folder}{more}_1_assignsubmission_file", "file": f"{more}{file}_1_2_x"},
+        {"system": system, "folder": f"1-2 - {more}{folder}", "file": f"{file}_1_assignsubmission_file_{more}"},
+    ):
+        _, names = named("ada", [PAGE], about)
+        for name in names:
+            parts = name.split("/")
+            assert len(parts) <= 2
+            assert ".." not in parts
+            assert not set(name) & set('\\:*?"<>|\0\n')
+
+
+def test_a_zip_of_before_is_replaced_and_what_is_no_zip_of_ours_stays(tmp_path):
+    page = tmp_path / "hw3.html"
+    page.write_text("<!DOCTYPE html>")
+    to = tmp_path / "returned"
+    record = {"ada": {"system": "canvas", "file": "lovelaceada_1_2_hw3.ipynb"}}
+    pack({"ada": [page], "bob": [page]}, record, to)
+    (to / "mine.zip").write_text("mine")
+    (one,) = pack({"ada": [page]}, record, to)
+    assert {path.name for path in to.iterdir()} == {"canvas.zip", "mine.zip"}
+    with zipfile.ZipFile(one.path) as archive:
+        assert archive.namelist() == ["lovelaceada_1_2_hw3.html"]
+        assert archive.read("lovelaceada_1_2_hw3.html") == page.read_bytes()
