@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import pathlib
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -658,6 +659,37 @@ def regrade(
         )
         raise typer.Exit(130) from None
     raise typer.Exit(3 if found.moves else 0)
+
+
+@app.command()
+def gradescope(
+    assignment: Name = None,
+    output: Annotated[pathlib.Path, typer.Option(help="Where to write the archive.")] = pathlib.Path("gradescope.zip"),
+    visibility: Annotated[
+        str, typer.Option(metavar="WHEN", help="When students see it: visible, after_due_date, after_published or hidden.")
+    ] = "visible",
+    torch_index: Annotated[
+        str, typer.Option(metavar="URL", help="The index to install torch from; for one without CUDA.", show_default=False)
+    ] = "",
+    course: Course = HERE,
+    option: Option = None,
+) -> None:
+    """The archive with which Gradescope marks this assignment, with the course's own master notebook and settings."""
+    from autograder.gradescope import VISIBILITIES
+
+    if visibility not in VISIBILITIES:
+        raise typer.BadParameter(f"--visibility is one of {', '.join(VISIBILITIES)}")
+    if torch_index and not re.fullmatch(r"https?://[\w.:/~%-]+", torch_index):
+        raise typer.BadParameter("--torch-index is an address that begins with http:// or https://")
+    named = one_name(assignment, option)
+    from autograder.course import folder
+    from autograder.gradescope import archive
+    from autograder.printing import show_archive
+
+    place = folder.Course(course)
+    of = in_course(place, named)
+    archive.write(output, place.coursedir, of, place.settings, visibility, torch_index)
+    show_archive(output, of)
 
 
 @app.command()

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
+from autograder.course import init
 from autograder.grading.settings import Settings
 from autograder.nbgrader import configuration
 from autograder.nbgrader.configuration import Traits
@@ -36,6 +37,7 @@ PAGES = {
         "docs/deadlines.md",
         "docs/after-marking.md",
         "docs/settings.md",
+        "docs/gradescope.md",
         "docs/rubric.md",
         "docs/clusters.md",
         "docs/maintainers.md",
@@ -100,6 +102,8 @@ def is_a_target(target):
 
 
 def are_packages_we_depend_on(arguments):
+    if arguments == ".":  # test_init.py has a wheel of it
+        return
     if editable := re.fullmatch(r"--editable (?:\.|'\.\[(\w+)\]')", arguments):
         assert editable[1] is None or editable[1] in PROJECT["optional-dependencies"]
         return
@@ -182,17 +186,16 @@ def settings_on_their_page():
 def test_all_other_commands_of_the_pages_run_in_order_and_mark_a_class(tmp_path):
     """A minute and more on two cores: a course from `autograder doctor` on, with one submission and each setting set."""
     checkout, course = tmp_path / "checkout", tmp_path / "my-course"
-    (course / "source").mkdir(parents=True)
-    shutil.copytree(ROOT / "source", checkout / "source")
-    config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
+    checkout.mkdir()
+    config = init.CONFIGURATION.format(course_id="my-course")
     settings = settings_on_their_page()
     assert len(settings) == 8
     lines = [f"{name} = {example}\n" for name, example in settings]
-    (checkout / "nbgrader_config.py").write_text(config + "".join(lines), encoding="utf-8")
     submitted = course / "submitted/ada/vae_swiss_roll/vae_swiss_roll.ipynb"
     submitted.parent.mkdir(parents=True)
     _, wrong_scale = samples.students(nbformat.read(ROOT / RELEASE, as_version=4))["chloe"]
     submitted.write_bytes(wrong_scale)
+    (course / "nbgrader_config.py").write_text(config + "".join(lines), encoding="utf-8")
 
     commands = [command for command in commands_of_the_pages() if not rule(command)]
     beside = [command for command in commands if re.match("autograder (doctor|check)", command)]

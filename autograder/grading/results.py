@@ -39,6 +39,7 @@ CHANGES_NO_MARK = (
     "quick.py",
     "stock.py",
     "course/*.py",
+    "gradescope/*.py",
     "grading/results.py",
     "lms/*.py",
     "nbgrader/*.py",

@@ -1,0 +1,154 @@
+"""The archive that Gradescope builds an image from."""
+
+import base64
+import dataclasses
+import hashlib
+import importlib
+import importlib.metadata
+import io
+import json
+import pathlib
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from importlib.metadata import Distribution, entry_points
+
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.utils import find_all_files
+
+from autograder.assignment import GROUP, PACKAGE, Assignment
+from autograder.errors import CourseError
+from autograder.gradescope import MARKING
+from autograder.grading.settings import Settings
+
+HERE = pathlib.Path(__file__).parent
+Files = Mapping[str, bytes]  # path in an archive → what is in the file
+
+
+def write(
+    to: pathlib.Path,
+    coursedir: CourseDirectory,
+    assignment: Assignment,
+    settings: Settings,
+    visibility: str = "visible",
+    torch_index: str = "",
+) -> None:
+    """Writes the archive.
+
+    Args:
+        coursedir: of the course, whose own master notebook and files count.
+        visibility: when students see criteria and sentences; one of `VISIBILITIES`.
+        torch_index: the index to install torch from, or "" for the usual one.
+
+    Raises:
+        CourseError: the assignment's package cannot be packed.
+    """
+    ours, theirs = ours_and(assignment)
+    packed = {ours.metadata["Name"]: wheel(ours, [PACKAGE], assignment)}
+    if theirs.metadata["Name"] not in packed:
+        top = importlib.import_module(assignment.package.split(".")[0])
+        packed[theirs.metadata["Name"]] = wheel(theirs, list(map(pathlib.Path, top.__path__)), assignment)
+    marking = {
+        "assignment": assignment.assignment_id,
+        "visibility": visibility,
+        "settings": dataclasses.asdict(dataclasses.replace(settings, sandbox="uid", device="cpu")),
+        "exclude_overwriting": dict(coursedir.config.get("Autograde", {}).get("exclude_overwriting", {})),
+    }
+    setup = (HERE / "setup.sh").read_text(encoding="utf-8")
+    files = {
+        "setup.sh": setup.replace('torch_index=""', f"torch_index={json.dumps(torch_index)}", 1).encode(),
+        "run_autograder": (HERE / "run_autograder").read_bytes(),
+        "requirements.txt": lines(pinned(requirements([ours, theirs], settings.packages))),
+        "constraints.txt": lines(pinned(name for d in importlib.metadata.distributions() if (name := d.metadata["Name"]))),
+        MARKING: json.dumps(marking, indent=1).encode(),
+        **{f"packages/{name}": data for name, data in packed.values()},
+        **{f"course/source/{assignment.assignment_id}/{name}": data for name, data in source(coursedir, assignment).items()},
+    }
+    to.write_bytes(zipped(files, executable=("setup.sh", "run_autograder")))
+
+
+def ours_and(assignment: Assignment) -> tuple[Distribution, Distribution]:
+    """(the distribution of this package, that of the assignment)"""
+    found = []
+    for group, name in (("console_scripts", "autograder"), (GROUP, assignment.name)):
+        distributions = [entry.dist for entry in entry_points(group=group, name=name) if entry.dist is not None]
+        if not distributions:
+            raise CourseError(f"{name} belongs to no installed package: install it with pip, then try again.")
+        found.append(distributions[0])
+    return found[0], found[1]
+
+
+def wheel(distribution: Distribution, folders: Iterable[pathlib.Path], assignment: Assignment) -> tuple[str, bytes]:
+    """(name, bytes) of a wheel of an installed package, editable or not, with the master notebook where the package looks.
+
+    Args:
+        folders: the package's own.
+    """
+    name, version = re.sub(r"[-_.]+", "_", distribution.metadata["Name"]).lower(), distribution.version
+    paths: dict[pathlib.Path, pathlib.Path] = {}  # → what they are named from
+    for folder in folders:
+        paths |= {path: folder.parent for path in sorted(folder.rglob("*")) if path.is_file()}
+        if assignment.folder.is_relative_to(folder):
+            paths[assignment.path] = folder.parent
+    files = {}
+    for path, parent in paths.items():
+        if not path.is_relative_to(parent):
+            raise CourseError(f"The master notebook {path} lies outside of {parent}, so {name} cannot be packed with it.")
+        relative = path.relative_to(parent)
+        if "__pycache__" not in relative.parts and not any(part.startswith(".") for part in relative.parts):
+            files[relative.as_posix()] = path.read_bytes()
+    info = f"{name}-{version}.dist-info"
+    for about in ("METADATA", "entry_points.txt"):
+        files[f"{info}/{about}"] = (distribution.read_text(about) or "").encode()
+    files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: autograder\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[f"{info}/RECORD"] = lines([*(recorded(path, data) for path, data in files.items()), f"{info}/RECORD,,"])
+    return f"{name}-{version}-py3-none-any.whl", zipped(files)
+
+
+def recorded(path: str, data: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return f"{path},sha256={digest},{len(data)}"
+
+
+def requirements(distributions: Iterable[Distribution], imported: Iterable[str]) -> set[str]:
+    """Names of what these packages need, and of those that students may import beyond that."""
+    distributions = list(distributions)
+    needed = {
+        re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        for distribution in distributions
+        for requirement in distribution.requires or ()
+        if "extra ==" not in requirement
+    }
+    names = importlib.metadata.packages_distributions()
+    needed |= {name for module in imported for name in names.get(module, [module])}
+    return needed - {distribution.metadata["Name"] for distribution in distributions}
+
+
+def pinned(names: Iterable[str]) -> list[str]:
+    """`name==version`, as installed here; without what only says how it was built (2.1+cpu)."""
+    return sorted({f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names}, key=str.lower)
+
+
+def lines(found: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in found).encode()
+
+
+def source(coursedir: CourseDirectory, assignment: Assignment) -> dict[str, bytes]:
+    """The assignment's folder in the course's source: the master notebook, and the files that students get with it."""
+    folder = pathlib.Path(coursedir.format_path(coursedir.source_directory, ".", assignment.assignment_id))
+    if not folder.is_dir():  # a course may keep its release alone
+        return {f"{assignment.notebook_id}.ipynb": assignment.path.read_bytes()}
+    found = map(pathlib.Path, find_all_files(str(folder), coursedir.ignore))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(found)}
+
+
+def zipped(files: Files, executable: Iterable[str] = ()) -> bytes:
+    """An archive of these files; the same files make the same archive."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in files.items():
+            entry = zipfile.ZipInfo(path)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (0o100755 if path in executable else 0o100644) << 16
+            archive.writestr(entry, data)
+    return made.getvalue()
