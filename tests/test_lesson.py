@@ -190,6 +190,7 @@ def visible_checks(release, grade_id, capsys, **answers):
         if c.cell_type == "code" and c.id in (
             "set-up-code",
             "drawing-helpers-code",
+            "check-helpers-code",
             "data-code",
             "vae-model",
             "vae-loss",

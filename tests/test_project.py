@@ -445,11 +445,11 @@ def test_the_release_runs_up_to_its_first_task_and_says_so():
     ("source", "sentence"),
     [
         ("x = 1", "ran to its end"),
-        ("raise Exception('Task 1 is still to do')", "stopped at a cell without nbgrader metadata"),
+        ("raise Exception('Task 1 is still to do')", "failed first at a cell without nbgrader metadata"),
     ],
     ids=["runs to its end", "fails early"],
 )
-def test_a_release_that_does_not_stop_at_its_first_task_is_refused(tmp_path, source, sentence):
+def test_a_release_that_does_not_fail_first_at_its_first_task_is_refused(tmp_path, source, sentence):
     nbformat.write(new_notebook(cells=[new_code_cell(source)]), tmp_path / "other.ipynb")
     main = runpy.run_path(str(ROOT / "tools/run_release.py"))["main"]
     with pytest.raises(SystemExit, match=sentence):
@@ -460,13 +460,14 @@ def test_make_lesson_keeps_outputs_and_drops_what_differs_on_every_run(tmp_path)
     cells = [
         new_code_cell("from tqdm import tqdm\nprint('a')\nfor _ in tqdm(range(2)): pass\nprint('b')"),
         new_code_cell("import sys\nprint('trouble', file=sys.stderr)"),
+        new_code_cell("for _ in tqdm(range(2), file=sys.stdout, leave=False): pass\nprint('c')"),
     ]
     path = tmp_path / "lesson.ipynb"
     nbformat.write(new_notebook(cells=cells, metadata={"language_info": {"name": "python"}}), path)
     runpy.run_path(str(ROOT / "tools/run_lesson.py"))["main"](path)
     lesson = nbformat.read(path, as_version=4)
     outputs = [[(output["name"], output["text"]) for output in cell.outputs] for cell in lesson.cells]
-    assert outputs == [[("stdout", "a\nb\n")], [("stderr", "trouble\n")]]
+    assert outputs == [[("stdout", "a\nb\n")], [("stderr", "trouble\n")], [("stdout", "c\n")]]
     assert lesson.metadata == {"language_info": {"name": "python"}}
     assert not any("execution" in cell.metadata for cell in lesson.cells)
 

@@ -5,6 +5,7 @@ python tools/run_lesson.py source/vae_swiss_roll/vae_swiss_roll.ipynb
 
 import copy
 import pathlib
+import re
 import sys
 
 import nbformat
@@ -31,6 +32,10 @@ def main(path):
     for cell in code:
         cell.outputs = [output for output in cell.outputs if not bar(output)]
     nb, _ = CoalesceStreamsPreprocessor().preprocess(nb, {})
+    for cell in code:
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                output.text = re.sub(r"[^\n]*\r", "", output.text)  # a bar on stdout, which wipes itself out in the end
     nb.metadata = metadata
     nbformat.write(nb, path)
 
