@@ -60,7 +60,7 @@ def mark(root: pathlib.Path) -> dict[str, Any]:
     config = Config({"Autograde": {"exclude_overwriting": marking["exclude_overwriting"]}})
     coursedir = CourseDirectory(config=config, root=str(root / "source" / "course"))
     assignment = recognition.in_course(coursedir, marking["assignment"])
-    nobody = submitted.Others(frozenset(), frozenset())
+    nobody = submitted.Others(frozenset(), frozenset(), frozenset())
     handed_in = submitted.look_at(root / "submission", pathlib.Path(), assignment, nobody, "")
     if handed_in is None or handed_in.path is None:
         seen = f" ({handed_in.problem})" if handed_in else ""
