@@ -8,7 +8,7 @@ under the mean equals a sum over dimensions.
 import contextlib
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -52,20 +52,26 @@ def test_prior(student: Student) -> None:
         prior(student, probes.MAIN, torch.float32)
         return
     pytorch.in_either_precision(lambda dtype: prior(student, probes.MAIN, dtype))
-    for shape in (OTHERS[0], OTHERS[2]):
-        try:
-            pytorch.in_either_precision(functools.partial(prior, student, shape))
-        except SubmissionError:
-            continue  # the criterion `value` says so
-        except NotEarned as found:
-            if found.misconception in BESIDE_THE_POINT:
-                continue
-            missing = found.misconception == diagnosis.NO_KL[1]  # not everywhere, so it has another name
-            raise NotEarned(at(shape) + found.sentence, None if missing else found.misconception) from None
+    elsewhere(student, prior, OTHERS[0], OTHERS[2])
 
 
 # At other widths; `value` says so.
 BESIDE_THE_POINT = ("wrong_shape", "one_number_per_point", "not_finite")
+
+
+def elsewhere(student: Student, judge: Callable[[Student, Shape, torch.dtype], None], *shapes: Shape) -> None:
+    """NotEarned where `judge` gives it at other widths and batch sizes; what fails there costs the criterion `value` alone."""
+    for shape in shapes:
+        try:
+            pytorch.in_either_precision(functools.partial(judge, student, shape))
+        except SubmissionError:
+            continue
+        except NotEarned as found:
+            if found.misconception in BESIDE_THE_POINT:
+                continue
+            missing = found.misconception == diagnosis.NO_KL[1]  # not everywhere, so it has another name
+            name = None if missing else found.misconception
+            raise NotEarned(at(shape) + found.sentence, name, section=found.section) from None
 
 
 def prior(student: Student, shape: Shape, dtype: torch.dtype) -> None:
@@ -258,14 +264,7 @@ def agree(cases: Sequence[Seen], average: Average) -> bool:
 def test_gradient(student: Student) -> None:
     """recon_x = x, beta = 1: autograd equals the student's own finite difference, and is not zero; inputs unchanged."""
     pytorch.in_either_precision(lambda dtype: gradient(student, probes.MAIN, dtype))
-    for shape in (OTHERS[2], OTHERS[4]):
-        try:
-            pytorch.in_either_precision(functools.partial(gradient, student, shape))
-        except SubmissionError:
-            continue  # the criterion `value` says so
-        except NotEarned as found:
-            if found.misconception not in BESIDE_THE_POINT:
-                raise NotEarned(at(shape) + found.sentence, found.misconception, section=found.section) from None
+    elsewhere(student, gradient, OTHERS[2], OTHERS[4])
 
 
 def gradient(student: Student, shape: Shape, dtype: torch.dtype) -> None:

@@ -32,6 +32,7 @@ GRID_LOGVAR = torch.tensor([-8, -6.3, -4.9, -3.7, -2.6, -1.4, -0.55, 0.0, 0.45, 
 HERE = (6, 9)  # a place of the grid where no part of the formula is small
 SHAPES: list[Shape] = [(5, 3), (48, 3), (7, 4), (128, 2), (1, 2), (6, 1)]
 MOST = 32  # cases in one call: they are small
+MOST_TOLD = 3  # sentences at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,10 @@ def explain(student: Student, averages: Mapping[str, Average]) -> NotEarned:
             "The loss is not the reconstruction error plus `beta` times the closed-form KL: work one point with one latent "
             "variable out by hand and compare it with the last line of the derivation."
         )
-    sentence = " Besides: ".join(dict.fromkeys(one.sentence for one in found))
+    sentences = list(dict.fromkeys(one.sentence for one in found))
+    if len(sentences) > MOST_TOLD:
+        sentences[MOST_TOLD - 1 :] = ["More is off: compare the formula with the last line of the derivation, term by term."]
+    sentence = " Besides: ".join(sentences)
     named = "+".join(dict.fromkeys(one.name for one in found if one.name))
     return NotEarned(sentence, named or None, section=found[0].section)
 
