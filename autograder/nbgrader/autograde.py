@@ -70,6 +70,10 @@ class Found:
     ungradable: str = ""
     settled: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __deepcopy__(self, memo: object) -> "Found":
+        """Itself: nbconvert copies its resources for each conversion, and this holds two notebooks."""
+        return self
+
 
 def ours(resources: Resources) -> Assignment | None:
     """The assignment that a notebook belongs to, or None when it is none of ours."""
