@@ -173,6 +173,27 @@ def test_nbgrader_stops_at_a_broken_configuration_where_the_environment_says_so(
     assert (tmp_path / "gradebook.db").read_bytes() == before
 
 
+def test_pages_of_what_came_through_the_exchange_go_back_through_it(course, tmp_path):
+    root, exchange = tmp_path / "clone", tmp_path / "exchange"
+    shutil.copytree(course, root)
+    exchange.mkdir()
+    exchange.chmod(0o777)
+    with (root / "nbgrader_config.py").open("a") as config:
+        config.write(f"\nc.CourseDirectory.course_id = 'vae'\nc.Exchange.root = {str(exchange)!r}\n")
+    for name, text in (("timestamp.txt", "2026-01-02 12:00:00 UTC"), ("submission_secret.txt", "secret")):
+        (root / "submitted" / "half" / NAME / name).write_text(text)
+    for command in (("autograde", "--force"), ("generate_feedback", "--force"), ("release_feedback",)):
+        nbgrader(root, *command, NAME, "--student", "half")
+    page = root / "feedback" / "half" / NAME / f"{NAME}.html"
+    (released,) = (exchange / "vae" / "feedback").glob("*.html")
+    assert released.read_bytes() == page.read_bytes()
+    assert {path.name for path in page.parent.rglob("*") if path.is_file()} == {
+        page.name,
+        "timestamp.txt",
+        "submission_secret.txt",
+    }
+
+
 def test_what_a_course_sets_itself_stays_before_and_after_the_one_line():
     for order in ("own, configure", "configure, own"):
         c = Config()

@@ -25,9 +25,11 @@ from autograder.assignment import Assignment
 from autograder.grading.notebook import visible
 from autograder.nbgrader import late, marks, recognition, student_page
 from autograder.nbgrader.autograde import Unshared
-from autograder.nbgrader.submitted import matching, students_folder
+from autograder.nbgrader.submitted import TIMESTAMP, matching, students_folder
 
 STOCK, TEMPLATE = "index.html.j2", "student_page.html.j2"  # both in the folder `feedback` of a place for templates
+
+FOR_RELEASE = (TIMESTAMP, "submission_secret.txt")  # nbgrader's own files, which `nbgrader release_feedback` reads
 
 
 class Students(GenerateFeedback):
@@ -86,8 +88,10 @@ class FeedbackExporter(HTMLExporter):
             marked, about = pathlib.Path(filename).parent, converted[1]["nbgrader"]
             coursedir = self.parent.coursedir
             page = pathlib.Path(coursedir.format_path(coursedir.feedback_directory, about["student"], about["assignment"]))
+            kept = [marked / name for name in FOR_RELEASE]
             for path in marked.rglob("*"):
-                if path.is_file():  # the marked notebook, too, which nbgrader leaves where an id is a pattern
+                # The marked notebook, too, which nbgrader leaves where an id is a pattern.
+                if path.is_file() and path not in kept:
                     (page / path.relative_to(marked)).unlink(missing_ok=True)
         return converted
 
