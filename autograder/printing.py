@@ -246,7 +246,7 @@ def show_filled(filled: "Filled", to: pathlib.Path, waiting: "Waiting") -> None:
     out.print(escape(str(to)), soft_wrap=True)
 
 
-# Where each system takes its zip; docs/lms.md says more.
+# Where each system takes its zip; docs/returning.md says more.
 UPLOADS = {
     "moodle": "Moodle: in the assignment, “Upload multiple feedback files in a zip”.",
     "canvas": "Canvas: in the assignment, “Upload Submissions”, where they were downloaded.",

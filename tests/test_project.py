@@ -25,6 +25,7 @@ from autograder.nbgrader.configuration import Traits
 from autograder.sandbox.outside.limits import GIB, MIB, Limits
 from autograder.vae_swiss_roll import samples
 from autograder.vae_swiss_roll.policies import POLICIES
+from tests.lms import canvas_sheet
 
 ROOT = pathlib.Path(__file__).parent.parent
 BIN = pathlib.Path(sys.executable).parent
@@ -35,6 +36,7 @@ PAGES = {
         "README.md",
         "docs/marking.md",
         "docs/deadlines.md",
+        "docs/returning.md",
         "docs/after-marking.md",
         "docs/settings.md",
         "docs/gradescope.md",
@@ -196,6 +198,7 @@ def test_all_other_commands_of_the_pages_run_in_order_and_mark_a_class(tmp_path)
     _, wrong_scale = samples.students(nbformat.read(ROOT / RELEASE, as_version=4))["chloe"]
     submitted.write_bytes(wrong_scale)
     (course / "nbgrader_config.py").write_text(config + "".join(lines), encoding="utf-8")
+    (course / "gradebook.csv").write_bytes(canvas_sheet().replace(b"hw3", b"vae_swiss_roll").replace(b"Essay", b"Homework 3"))
 
     commands = [command for command in commands_of_the_pages() if not rule(command)]
     beside = [command for command in commands if re.match("autograder (doctor|check)", command)]

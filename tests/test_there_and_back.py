@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import pathlib
+import re
 import shutil
 import zipfile
 
@@ -80,6 +81,15 @@ MARKS = {
 }  # fmt: skip
 
 
+def shown_in_the_docs(system):
+    """The column of a system in the table of docs/returning.md."""
+    page = (ROOT / "docs/returning.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in re.findall(r"^\| .+`.+ \|$", page, re.MULTILINE)]
+    class_ = [row for row in rows if len(row) == 7]
+    at = 2 + ["canvas", "moodle", "brightspace", "blackboard", "gradescope"].index(system)
+    return [row[at] for row in class_]
+
+
 def nothing_changes_the_second_time(root, data, path):
     """Nor by nbgrader's own command.
 
@@ -135,6 +145,7 @@ def test_a_class_comes_from_a_system_and_goes_back_to_it(released, release, syst
     before, after = table(raw, like), table(data, like)
     filled = {s.login: after[row][TO_FILL[system]] for s, row in zip(CLASS, like.students, strict=True)}
     assert filled == {**MARKS, "zoe": f"{11 - DAYS_LATE[system]}"}
+    assert shown_in_the_docs(system) == list(filled.values())
     touched = {TO_FILL[system], *([9] if system == "moodle" else [])}
     assert [[c for at, c in enumerate(row) if at not in touched] for row in before] == [
         [c for at, c in enumerate(row) if at not in touched] for row in after

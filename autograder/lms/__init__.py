@@ -5,6 +5,9 @@
     times.py        when something was handed in, as a system writes it
     downloads.py    archives unpacked without harm, and whose each file in them is
     collect.py      from there to the course's folders, gradebook and record, with a table of everything that came in
+    fill.py         marks into a sheet
+    returning.py    feedback under the names of the download
 
-What each system writes, and where that is said, stands in docs/lms.md.
+What each system writes, and where that is said, stands in docs/lms.md; what each takes back, in
+docs/returning.md.
 """

@@ -3,7 +3,7 @@
     feedback/STUDENT/ASSIGNMENT/*.html ─┐
     collected.json ─────────────────────┴─► `pack`: a zip for each system, and one with a folder for each student for the rest
 
-What each system takes is in docs/lms.md, with its sources.
+What each system takes is in docs/returning.md, with its sources.
 """
 
 import dataclasses
