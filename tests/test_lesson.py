@@ -9,7 +9,7 @@ import pytest
 
 from autograder.course.fill import cell, fill
 from autograder.course.release import leaks
-from autograder.grading.notebook import visible
+from autograder.grading.hidden import visible
 from autograder.vae_swiss_roll.samples import RIGHT, loss, sampler
 from tests.conftest import ROOT
 

@@ -10,7 +10,8 @@ from nbformat.v4 import new_code_cell, new_output
 
 from autograder.course.fill import cell, fill
 from autograder.errors import Ungradable
-from autograder.grading.notebook import clean_outputs, read, repair, visible
+from autograder.grading.hidden import visible
+from autograder.grading.notebook import clean_outputs, read, repair
 from autograder.vae_swiss_roll.samples import RIGHT
 
 CELLS = ["vae_model", "reparameterize", "vae_loss", "kl_divergence"]

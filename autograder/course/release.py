@@ -10,8 +10,8 @@ from nbformat import NotebookNode
 from autograder.assignment import Assignment
 from autograder.course.folder import Course
 from autograder.errors import CourseError
+from autograder.grading.hidden import BEGIN_HIDDEN, END_HIDDEN, visible
 from autograder.grading.kept_pytest import criteria
-from autograder.grading.notebook import BEGIN_HIDDEN, END_HIDDEN, visible
 
 # What no release may contain, wherever in the file it stands.
 MARKS = (

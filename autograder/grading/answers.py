@@ -5,9 +5,11 @@ recognised by where it stands: between the lesson's own cells, which are known b
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from nbformat import NotebookNode
+
+from autograder.grading.hidden import visible
 
 ALIKE = 0.85  # ratio of equal characters from which a text is taken for the lesson's, edited
 CANDIDATES = 40
@@ -19,14 +21,11 @@ def plain(source: str) -> str:
     return " ".join(source.split())
 
 
-def numbers(
-    nb: NotebookNode, master: Sequence[NotebookNode], found: Mapping[str, NotebookNode], visible: Callable[[str], str]
-) -> list[int | None]:
+def numbers(nb: NotebookNode, master: Sequence[NotebookNode], found: Mapping[str, NotebookNode]) -> list[int | None]:
     """For each cell of a submission its number among the master's cells; None for the student's own.
 
     Args:
         found: grade_id → the submission's cell, as far as they are known.
-        visible: what students see of a master's text.
     """
     texts: dict[str, int] = {}
     ids: dict[str, int] = {}
@@ -48,7 +47,6 @@ def find_by_place(
     master: Sequence[NotebookNode],
     found: dict[str, NotebookNode],
     notes: list[str],
-    visible: Callable[[str], str],
 ) -> None:
     """Adds to `found` the cells that lost their metadata: questions by their text, answers by where they stand."""
     missing = [
@@ -58,7 +56,7 @@ def find_by_place(
     ]
     if not missing:
         return
-    places = numbers(nb, master, found, visible)
+    places = numbers(nb, master, found)
     missing.sort(key=lambda one: one[1].metadata.nbgrader.solution)  # questions tell where their answers are
     for at, original in missing:
         grade_id = original.metadata.nbgrader.grade_id
@@ -104,14 +102,14 @@ def like(nb: NotebookNode, places: Sequence[int | None], at: int, original: Note
     return None
 
 
-def beside_boxes(nb: NotebookNode, master: Sequence[NotebookNode], visible: Callable[[str], str]) -> frozenset[str]:
+def beside_boxes(nb: NotebookNode, master: Sequence[NotebookNode]) -> frozenset[str]:
     """grade_ids of the written answers that have text of the student's own right above or below their box.
 
     Args:
         nb: repaired.
     """
     found = {data.grade_id: cell for cell in nb.cells if (data := cell.metadata.get("nbgrader"))}
-    places = numbers(nb, master, found, visible)
+    places = numbers(nb, master, found)
     near = set()
     for grade_id, box in found.items():
         data = box.metadata.nbgrader

@@ -20,9 +20,9 @@ from nbformat import NotebookNode
 
 from autograder.errors import Ungradable
 from autograder.grading import answers
+from autograder.grading.hidden import visible
 
 MAX_BYTES = 100 * 1024**2
-BEGIN_HIDDEN, END_HIDDEN = "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"
 # The pictures that are kept, and how their files begin; a browser runs nothing in them.
 PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 MAX_TEXT = 20_000
@@ -54,7 +54,7 @@ class Submission:
         """Reads and repairs it; Ungradable when there is nothing to mark."""
         nb = read(raw)
         notes = tuple(repair(nb, master))
-        return cls(raw, nb, notes, files or {}, answers.beside_boxes(nb, master.cells, visible))
+        return cls(raw, nb, notes, files or {}, answers.beside_boxes(nb, master.cells))
 
 
 def grade_id_of(cell: NotebookNode) -> Any:
@@ -146,7 +146,7 @@ def repair(nb: NotebookNode, master: NotebookNode) -> list[str]:
     wanted = {cell.metadata.nbgrader.grade_id: cell for cell in master.cells if "nbgrader" in cell.metadata}
     found = find(nb, wanted, notes)
     if found:
-        answers.find_by_place(nb, master.cells, found, notes, visible)
+        answers.find_by_place(nb, master.cells, found, notes)
     if not found:
         raise Ungradable("None of the assignment's cells is in this notebook: perhaps another notebook was handed in.")
     for cell in nb.cells:
@@ -248,19 +248,6 @@ def unique_ids(cells: Sequence[NotebookNode]) -> None:
         while cell.id in seen:
             cell.id = f"{own[:30]}-{number}-{next(more)}"
         seen.add(cell.id)
-
-
-def visible(source: str) -> str:
-    """`source` without the hidden region."""
-    lines, hidden = [], False
-    for line in source.split("\n"):
-        if BEGIN_HIDDEN in line:
-            hidden = True
-        if not hidden:
-            lines.append(line)
-        if END_HIDDEN in line:
-            hidden = False
-    return "\n".join(lines)
 
 
 def clean_outputs(outputs: Iterable[Any]) -> list[NotebookNode]:

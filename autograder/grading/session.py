@@ -29,7 +29,8 @@ from autograder.assignment import Assignment
 from autograder.errors import BadReply, SandboxError, SubmissionError, TimedOut, WorkerDied
 from autograder.grading.cells import runnable
 from autograder.grading.failing import Failures, lessons_own
-from autograder.grading.notebook import Submission, clean_outputs, visible
+from autograder.grading.hidden import visible
+from autograder.grading.notebook import Submission, clean_outputs
 from autograder.grading.pytorch import reply_to
 from autograder.sandbox.inside.messages import CUDA, TRY_GPU, Call, Header, Reply, Tensors
 from autograder.sandbox.outside.backends import Backend

@@ -22,7 +22,7 @@ from nbgrader.converters import GenerateFeedback
 from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
 
 from autograder.assignment import Assignment
-from autograder.grading.notebook import visible
+from autograder.grading.hidden import visible
 from autograder.nbgrader import late, marks, recognition, student_page
 from autograder.nbgrader.autograde import Unshared
 from autograder.nbgrader.submitted import TIMESTAMP, matching, students_folder

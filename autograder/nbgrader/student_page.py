@@ -18,7 +18,8 @@ from nbformat import NotebookNode
 
 from autograder.assignment import Assignment
 from autograder.grading.answers import plain
-from autograder.grading.notebook import grade_id_of, visible
+from autograder.grading.hidden import visible
+from autograder.grading.notebook import grade_id_of
 from autograder.grading.verdict import CheckResult, Outcome, Status, known_as
 from autograder.nbgrader import deadlines, headings, pages
 from autograder.nbgrader.marks import NO_RESPONSE, Mark, Marks, explained, verdict_of
