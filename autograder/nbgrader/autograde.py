@@ -16,12 +16,13 @@ import contextlib
 import copy
 import dataclasses
 import datetime
+import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import nbformat
-from nbconvert.exporters import NotebookExporter
+from nbconvert.exporters import Exporter, NotebookExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader import converters
@@ -166,7 +167,11 @@ class SubmissionExporter(NotebookExporter):
         modified = datetime.datetime.fromtimestamp(path.stat().st_mtime)
         metadata = {"name": path.stem, "path": str(path.parent), "modified_date": f"{modified:%B %-d, %Y}"}
         resources = {**resources, "autograder": self._found, "metadata": metadata}
-        converted = self.from_notebook_node(Unshared(nb), resources, **kwargs)
+        if is_copy:
+            converted = self.from_notebook_node(Unshared(nb), resources, **kwargs)
+        else:  # which only we read again: in one line, as indenting takes Python's own, slow encoder
+            nb, resources = Exporter.from_notebook_node(self, Unshared(nb), resources, **kwargs)
+            converted = json.dumps(nb), resources
         return converted
 
     def _read(self, path: pathlib.Path, handed_in: HandedIn, assignment: Assignment) -> tuple[NotebookNode, Found]:
