@@ -27,7 +27,15 @@ def assignment():
 
 
 # Begun first, where several files run at a time.
-LONGEST = {"test_catalogue", "test_course", "test_grade", "test_new_assignment", "test_notebooks", "test_repeatability"}
+LONGEST = {
+    "test_catalogue",
+    "test_course",
+    "test_evening",
+    "test_grade",
+    "test_new_assignment",
+    "test_notebooks",
+    "test_repeatability",
+}
 
 
 def pytest_collection_modifyitems(items):

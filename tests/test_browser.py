@@ -85,21 +85,32 @@ def failing(course):
 @pytest.fixture(scope="module")
 def formgrader(course, tmp_path_factory):
     """Address of formgrader's page for the submission, in a Jupyter server of its own."""
-    home = str(tmp_path_factory.mktemp("home"))
+    with serving(course.root, tmp_path_factory.mktemp("home")) as address:
+        yield page_of(address, course, STUDENT)
+
+
+def page_of(formgrader, course, student):
+    """Address of formgrader's page for a student's submission."""
+    with Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
+        return f"{formgrader}/submissions/{gradebook.find_submission_notebook(NAME, NAME, student).id}/"
+
+
+@contextlib.contextmanager
+def serving(root, home):
+    """A Jupyter server in a course's folder. → address of its formgrader"""
+    home = str(home)
     own = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"), home)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={TOKEN}"]
-    log = course.root / "jupyter.log"
+    log = root / "jupyter.log"
     with log.open("w") as said:
         command = [sys.executable, "-m", "jupyter", "server", *options]
-        server = subprocess.Popen(command, cwd=course.root, env={**os.environ, **own}, stdout=said, stderr=said)
+        server = subprocess.Popen(command, cwd=root, env={**os.environ, **own}, stdout=said, stderr=said)
     try:
         wait_for(f"http://127.0.0.1:{port}/api", server, log)
-        with Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
-            id = gradebook.find_submission_notebook(NAME, NAME, STUDENT).id
-        yield f"http://127.0.0.1:{port}/formgrader/submissions/{id}/"
+        yield f"http://127.0.0.1:{port}/formgrader"
     finally:
         server.terminate()
         server.wait(20)
@@ -253,10 +264,7 @@ def test_no_mark_in_formgrader_can_be_hidden_or_covered_and_marking_works(formgr
     assert hidden(page, "input.score, .nbgrader_cell > .panel-heading, nav .breadcrumb") == 0
     assert outside_of_their_boxes(page, "#notebook-container > .cell", ".cell") == []
     assert page.locator("#reflection_beta").get_attribute("type") == "number"
-    page.wait_for_function("formgrader.grades && formgrader.grades.loaded && formgrader.grade_uis.length")
-    page.fill("#reflection_beta", "2.5")
-    with page.expect_response(lambda response: response.request.method == "PUT"):
-        page.locator("#reflection_beta").blur()
+    give(page, {"reflection_beta": 2.5})
     with Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
         assert gradebook.find_grade("reflection_beta", NAME, NAME, STUDENT).manual_score == 2.5
     shown = page.locator("a.name-shown")
@@ -329,9 +337,7 @@ def test_a_marking_scheme_looks_like_no_cell_of_a_student(formgrader, visit):
 def submissions(formgrader, course, student):
     """(address of formgrader's page of a student's submission, of its list of submissions)"""
     top = formgrader.partition("/submissions/")[0]
-    with Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
-        id = gradebook.find_submission_notebook(NAME, NAME, student).id
-    return f"{top}/submissions/{id}/", f"{top}/manage_submissions/{NAME}"
+    return page_of(top, course, student), f"{top}/manage_submissions/{NAME}"
 
 
 def test_formgrader_names_the_tasks_wraps_sentences_and_has_figures_beside_answers(formgrader, course, visit):
@@ -350,6 +356,15 @@ def test_formgrader_names_the_tasks_wraps_sentences_and_has_figures_beside_answe
     assert page.locator(".marked_cell", has_text="Question 1").locator("img").count() == 0
 
 
+def give(page, points):
+    """Gives points by hand on formgrader's page: grade_id → points."""
+    page.wait_for_function("formgrader.grades && formgrader.grades.loaded && formgrader.grade_uis.length")
+    for grade_id, number in points.items():
+        page.fill(f"#{grade_id}", str(number))
+        with page.expect_response(lambda response: response.request.method == "PUT"):
+            page.locator(f"#{grade_id}").blur()
+
+
 def test_points_and_comment_stay_and_the_totals_agree(formgrader, course, assignment, visit):
     """Given in formgrader, seen again after it is loaded anew, added up in the gradebook, and kept by its Autograde button."""
     address, listed = submissions(formgrader, course, FAILING)
@@ -357,11 +372,7 @@ def test_points_and_comment_stay_and_the_totals_agree(formgrader, course, assign
     page = there.page
     waiting = course.marks(assignment)[FAILING].waiting
     assert waiting == list(ANSWERS_BY_NAME)
-    for grade_id, points in ANSWERS_BY_NAME.items():
-        page.wait_for_function("formgrader.grades && formgrader.grades.loaded && formgrader.grade_uis.length")
-        page.fill(f"#{grade_id}", str(points))
-        with page.expect_response(lambda response: response.request.method == "PUT"):
-            page.locator(f"#{grade_id}").blur()
+    give(page, ANSWERS_BY_NAME)
     page.fill("#reflection_beta-comment", "Say *why*.")
     with page.expect_response(lambda response: response.request.method == "PUT"):
         page.locator("#reflection_beta-comment").blur()
