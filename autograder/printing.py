@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # what marks is imported only by the commands that mark
     from autograder.course.regrade import Regrade
     from autograder.course.selftest import OfSlip, Outcome
     from autograder.doctor import Finding
-    from autograder.lms.collect import Row
     from autograder.lms.fill import Filled
+    from autograder.lms.plan import Row
     from autograder.lms.returning import Packed
     from autograder.nbgrader.deadlines import Deadline
     from autograder.nbgrader.late import Changed

@@ -1,18 +1,19 @@
 """`autograder collect`: from what learning management systems hand out to the course's folders."""
 
+import contextlib
 import dataclasses
 import datetime
 import io
 import json
 import os
-import pathlib
+import re
+import shlex
 import shutil
 import stat
-import tempfile
 import zipfile
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
@@ -20,8 +21,10 @@ from nbgrader.coursedir import CourseDirectory
 from autograder.course.folder import Course, on_path, quiet
 from autograder.errors import CourseError
 from autograder.lms import collect, downloads
-from autograder.lms.collect import Options, State
+from autograder.lms.collect import Options
+from autograder.lms.plan import State
 from autograder.lms.times import Reading
+from autograder.nbgrader import zip_collect
 from tests import commands, lms
 from tests.lms import CLASS, NOTEBOOK, SHEETS, ZIPS, HandedIn, a_class, notebook, packed
 
@@ -203,6 +206,23 @@ def brightspace(*times, name="Ada Lovelace"):
     return {f"1-2 - {name} - {time}/hw3.ipynb": notebook(time) for time in times}
 
 
+def test_the_commands_of_the_page_collect_a_class(empty_course, tmp_path):
+    root = tmp_path / "course"
+    shutil.copytree(empty_course, root)
+    packed(ZIPS["canvas"](a_class()), root / "submissions.zip")
+    (root / "gradebook.csv").write_bytes(SHEETS["canvas"]())
+    page = (lms.ROOT / "docs/lms.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```bash\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    lines = [line for line in "".join(blocks).splitlines() if line.startswith("autograder collect")]
+    assert len(lines) == 3
+    for line in lines:
+        done = commands.run(*shlex.split(line), cwd=root)
+        assert done.returncode == 1, done.stderr  # three handed in something else
+    assert set(re.findall(r"^\| .*`(c\.CollectDownloads\.\w+) = ", page, re.MULTILINE)) == {
+        f"c.CollectDownloads.{name}" for name in zip_collect.CollectDownloads.class_own_traits(config=True)
+    }
+
+
 def test_the_newest_counts_and_is_not_what_stands_last(collected, course):
     rows = collected(brightspace("Oct 5, 2026 1130 AM", "Oct 5, 2026 1200 AM", "Sep 30, 2026 1159 PM"))
     assert submitted(course)["ada-lovelace/hw3.ipynb"] == notebook("Oct 5, 2026 1130 AM")
@@ -266,6 +286,17 @@ def test_canvas_counts_uploads_so_an_older_download_does_not_win(collected, cour
     rows = collected({"lovelaceada_4101_9001_hw3.ipynb": notebook("first")}, roster=SHEETS["canvas"]())
     assert [row.state for row in rows if row.student == "ada"] == [State.EARLIER, State.UNCHANGED]
     assert submitted(course)["ada/hw3.ipynb"] == notebook("second")
+
+
+def test_late_by_canvas_is_one_second_after_the_students_own_deadline_and_grace(collected, course):
+    text = (
+        "[hw3]\ndue = 2026-10-05 10:00:00Z\ngrace = '15 minutes'\nper_day = 1\n[hw3.extensions]\n4102 = 2026-10-12 10:00:00Z\n"
+    )
+    (course.root / "deadlines.toml").write_text(text)
+    collected({f"x_LATE_{id}_1_hw3.ipynb": notebook() for id in (4101, 4102)})
+    there = submitted(course)
+    assert there["4101/timestamp.txt"] == b"2026-10-05 10:15:01"
+    assert there["4102/timestamp.txt"] == b"2026-10-12 10:15:01"
 
 
 def test_late_by_canvas_and_no_due_date_counts_as_in_time_and_waits_for_a_person(collected, course):
@@ -390,6 +421,13 @@ def test_nobody_hands_in_in_anothers_place(collected, course):
 def test_a_time_that_a_student_wrote_is_not_believed(collected, course):
     collected({"ada/hw3.ipynb": notebook(), "ada/timestamp.txt": b"2020-01-01 00:00:00 UTC", "bob/hw3.ipynb": notebook()})
     assert set(submitted(course)) == {"ada/hw3.ipynb", "bob/hw3.ipynb"}
+
+
+def test_a_file_or_folder_that_has_the_notebooks_name_gets_another(collected, course):
+    files = {"mine.ipynb": notebook(), "hw3.ipynb/data.csv": b"1", "timestamp.txt/x": b"2", "sub/a": b"3", "sub/b": b"4"}
+    collected({f"ada/{name}": data for name, data in files.items()} | {"bob/hw3.ipynb": notebook()})
+    names = ["hw3 (2).ipynb/data.csv", "hw3.ipynb", "sub/a", "sub/b", "timestamp (2).txt/x"]
+    assert sorted(name.removeprefix("ada/") for name in submitted(course) if name.startswith("ada/")) == names
 
 
 def link(name, kind=stat.S_IFLNK):
@@ -520,49 +558,40 @@ CONTENT = st.sampled_from(
 ) | st.binary(max_size=20)
 
 
-@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
+QUICK = [Phase.explicit, Phase.reuse, Phase.generate]  # a case is small enough as it is found
+
+
+@pytest.fixture(scope="module")
+def odd(empty_course, tmp_path_factory):
+    """A folder with a course three folders deeper."""
+    top = tmp_path_factory.mktemp("odd")
+    shutil.copytree(empty_course, top / "a/b/course")
+    return top
+
+
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60, phases=QUICK)
 @given(
-    st.lists(st.tuples(st.lists(PARTS, min_size=1, max_size=4), CONTENT), min_size=1, max_size=8),
+    st.dictionaries(st.lists(PARTS, min_size=1, max_size=4).map("/".join), CONTENT, min_size=1, max_size=8),
     st.sampled_from([None, *SHEETS]),
-    st.integers(0, 40),
+    st.floats(0, 1),
     st.binary(max_size=3),
 )
-def test_no_zip_ends_in_a_traceback_or_writes_outside_the_course(empty_course, files, sheet, at, noise):
-    with tempfile.TemporaryDirectory() as top:
-        root = pathlib.Path(top, "a/b/course")
-        shutil.copytree(empty_course, root)
-        data = io.BytesIO()
-        with zipfile.ZipFile(data, "w") as archive:
-            for name in {"/".join(parts).encode("utf-8", "replace").decode() for parts, _ in files}:
-                content = next(
-                    content for parts, content in files if "/".join(parts).encode("utf-8", "replace").decode() == name
-                )
-                archive.writestr(zipfile.ZipInfo(name or "x"), content)
-        raw = bytearray(data.getvalue())
-        if noise:
-            raw[at * len(raw) // 41 : at * len(raw) // 41 + len(noise)] = noise
-        pathlib.Path(top, "a/x.zip").write_bytes(raw)
-        options = Options(reading=Reading.in_zone("UTC"))
-        if sheet:
-            pathlib.Path(top, "a/x.csv").write_bytes(SHEETS[sheet]())
-            options = dataclasses.replace(options, roster=pathlib.Path(top, "a/x.csv"))
-        before = {path for path in pathlib.Path(top).rglob("*") if not path.is_relative_to(root)}
-        try:
-            rows = collect.collect(CourseDirectory(root=str(root)), "hw3", [pathlib.Path(top, "a/x.zip")], options)
-        except CourseError:
-            rows = []
-        assert {path for path in pathlib.Path(top).rglob("*") if not path.is_relative_to(root)} == before
-        assert not [path for path in root.rglob("*") if path.is_symlink()]
-        assert {path.name for path in root.iterdir()} <= {
-            "source",
-            "submitted",
-            "downloaded",
-            "gradebook.db",
-            "nbgrader_config.py",
-        }
-        for row in rows:
-            assert json.dumps(row.to_json())
-        record = root / "downloaded/hw3/collected.json"
-        if record.exists():
-            placed = json.loads(record.read_text(encoding="utf-8"))["students"]
-            assert sorted(path.name for path in (root / "submitted").glob("*")) == sorted(placed)
+def test_no_zip_ends_in_a_traceback_or_writes_outside_the_course(odd, files, sheet, at, noise):
+    root, zipped, roster = odd / "a/b/course", odd / "x.zip", odd / "x.csv"
+    for folder in ("submitted", "downloaded"):
+        shutil.rmtree(root / folder, ignore_errors=True)
+    raw = bytearray(packed({name.encode("utf-8", "replace").decode() or "x": content for name, content in files.items()}))
+    raw[int(at * len(raw)) : int(at * len(raw)) + len(noise)] = noise
+    zipped.write_bytes(raw)
+    roster.write_bytes(SHEETS[sheet or "canvas"]())
+    rows = []
+    with contextlib.suppress(CourseError):
+        options = Options(roster if sheet else None, reading=Reading.in_zone("UTC"))
+        rows = collect.collect(CourseDirectory(root=str(root)), "hw3", [zipped], options)
+    assert {path for path in odd.rglob("*") if not path.is_relative_to(root)} == {odd / "a", odd / "a/b", zipped, roster}
+    own = {"source", "submitted", "downloaded", "gradebook.db", "nbgrader_config.py"}
+    assert {path.name for path in root.iterdir()} <= own
+    assert not [path for path in root.rglob("*") if path.is_symlink()]
+    assert json.dumps([row.to_json() for row in rows])
+    students = {row.student for row in rows if row.state is State.COLLECTED}
+    assert {path.name for path in (root / "submitted").glob("*")} == students

@@ -4,6 +4,8 @@
     people.py       who is in a sheet, and by which names the system knows them
     times.py        when something was handed in, as a system writes it
     downloads.py    archives unpacked without harm, and whose each file in them is
+    wanted.py       which notebook a file is
+    plan.py         what of all that was downloaded counts for each student
     collect.py      from there to the course's folders, gradebook and record, with a table of everything that came in
     fill.py         marks into a sheet
     returning.py    feedback under the names of the download

@@ -14,8 +14,10 @@ from traitlets import Bool, Unicode
 from traitlets.config import Config
 
 from autograder.lms import collect
-from autograder.lms.collect import Options, Placement
+from autograder.lms.collect import Options
+from autograder.lms.plan import Placement, stamp
 from autograder.lms.times import Reading
+from autograder.lms.wanted import Wanted
 from autograder.nbgrader.submitted import NOTEBOOK
 
 
@@ -64,17 +66,17 @@ class CollectDownloads(FileNameCollectorPlugin):
         whole = NOTEBOOK.fullmatch(name) and ending.lower() != ".ipynb"
         found = {"student_id": placed.person.student, "file_id": f"{name}{ending}" if whole else name}
         if placed.time:
-            found["timestamp"] = collect.stamp(placed.time)
+            found["timestamp"] = stamp(placed.time)
         return found
 
     def _look(self) -> dict[str, tuple[str, Placement]]:
         coursedir = self.parent.coursedir
         where = collect.folder(coursedir, coursedir.assignment_id)
-        wanted = collect.Wanted.of(coursedir, coursedir.assignment_id)
+        wanted = Wanted.of(coursedir, coursedir.assignment_id)
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
             record = collect.recorded(where)
             entries = collect.entries_below(where / collect.EXTRACTED)
-            done = collect.planned(gradebook, entries, wanted, record["who"], self.options(coursedir.root))
+            done = collect.planned(coursedir, gradebook, entries, wanted, record["who"], self.options(coursedir.root))
             collect.enrol(gradebook, done)
         for row in done.rows:
             if row.for_a_person:

@@ -1,0 +1,403 @@
+"""Of all that was downloaded for an assignment, what counts for each student, and a row of the table for everything.
+
+downloads ─► `Who`: whose each file is
+               └─► `Attempt`: what a student handed in at one time; `in_order`, the last of them counts
+                     └─► `chosen`: which of its files is the notebook, and what goes beside it
+"""
+
+import collections
+import contextlib
+import dataclasses
+import datetime
+import enum
+import hashlib
+import itertools
+import pathlib
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from autograder.grading.notebook import MAX_BYTES
+from autograder.lms import downloads
+from autograder.lms.downloads import Download, Upload
+from autograder.lms.people import Person, Roster, halves, normal, unsafe
+from autograder.lms.sheets import Column, System
+from autograder.lms.wanted import Wanted
+from autograder.nbgrader.submitted import NOTEBOOK, TIMESTAMP
+
+FEEDBACK = re.compile(rb"<title>Feedback for |\(Score: |id=\"toc\"")
+COUNTED = re.compile(r"[-_ ]?\(?\d{1,3}\)?$")  # what browsers and Canvas put behind the name of a later file
+
+
+class State(enum.StrEnum):
+    """What became of something that came in."""
+
+    COLLECTED = "collected"
+    REPLACED = "collected anew"
+    UNCHANGED = "collected before"
+    EARLIER = "earlier"
+    LEFT_OUT = "left out"
+    NOT_COLLECTED = "not collected"
+    MISSING = "nothing came in"
+    ADDED = "not a hand-in"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        student: nbgrader's id, or "" where nobody is known.
+        file: what came in, as the system gave it.
+        own: the same as the student named it, where it is known whose it is.
+        for_a_person: whether somebody has to look.
+    """
+
+    state: State
+    student: str = ""
+    name: str = ""
+    file: str = ""
+    own: str = ""
+    time: datetime.datetime | None = None
+    late: bool = False
+    note: str = ""
+    for_a_person: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields, the time in ISO 8601 or null."""
+        return {**dataclasses.asdict(self), "time": self.time.isoformat() if self.time else None}
+
+
+# --- who -------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Who:
+    """Finds out whose an upload is.
+
+    Args:
+        roster: who is in the course.
+        is_all: whether nobody else is; otherwise whoever is unknown gets the id that their file's name says.
+        by_hand: a part of a path, or its beginning → the student whose it is.
+    """
+
+    roster: Roster
+    is_all: bool
+    by_hand: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    new: dict[str, Person] = dataclasses.field(default_factory=dict)
+
+    def of(self, upload: Upload) -> tuple[Person | None, str]:
+        """(the student, or None; why nobody is known, as a sentence, or "")"""
+        for beginning, student in self.by_hand.items():
+            if any(part.startswith(beginning) for part in upload.entry.parts):
+                found = self.roster.known_as("student", student)
+                return (found[0], "") if found else (None, f"--who names {student!r}, who is not in the course.")
+        for kind, value in upload.who:
+            if kind == Column.LMS_ID and upload.system not in (self.roster.system, System.PLAIN):
+                continue
+            found = self.roster.known_as(kind, value)
+            if found and ("/" in found[0].student or found[0].student in (".", "..")):
+                return None, f"No folder can be named {found[0].student!r}, the id in the gradebook."
+            if len(found) > 1:
+                names = ", ".join(person.student for person in found)
+                whose = shlex.quote(f"{whole_name(upload)}=STUDENT")
+                return None, f"Several are called {value}: {names}. Say whose it is: --who {whose}"
+            if found:
+                namesakes = self.roster.known_as(Column.NAME, upload.name) if upload.system is System.MOODLE else []
+                if namesakes and found[0] not in namesakes:
+                    return None, (
+                        f"Its number is {found[0].name}'s in the sheet, and its name another's: give the worksheet of this "
+                        "assignment."
+                    )
+                return found[0], ""
+        if self.is_all:
+            return None, "Nobody in the sheet has this name or number."
+        student = normal(upload.own)
+        if wrong := unsafe(student):
+            return None, f"{student or 'Its name'!r} {wrong}: give the sheet of the course with --roster."
+        first, last = halves(upload.name) if upload.system is not System.CANVAS else ("", "")
+        email = next((value for kind, value in upload.who if kind == Column.EMAIL and "@" in value), "")
+        ids = {kind: value for kind, value in upload.who if kind in (Column.LOGIN, Column.NUMBER, Column.LMS_ID)}
+        person = Person(student, first, last, email, ids if upload.system is not System.PLAIN else {})
+        before = self.new.setdefault(student, person)
+        if before.lms_ids != person.lms_ids:
+            return None, f"Several are called {upload.name or student}: give the sheet of the course with --roster."
+        return before, ""
+
+    def id_of_canvas(self, person: Person, uploads: Iterable[Upload] = ()) -> str:
+        """The one id of a system that stays the same from one assignment to the next; "" where it is not known."""
+        ids = [value for up in uploads if up.system is System.CANVAS for kind, value in up.who if kind == Column.LMS_ID]
+        if self.roster.system is System.CANVAS:
+            ids.append(person.lms_ids.get(Column.LMS_ID, ""))
+        return ids[0] if ids else ""
+
+
+def whole_name(upload: Upload) -> str:
+    """How the name begins of all that a student handed in, as far as the system says it."""
+    return upload.entry.parts[0].split(" ")[0] if upload.system is System.BRIGHTSPACE else upload.entry.parts[0]
+
+
+# --- what counts -----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What a student handed in at one time.
+
+    Attributes:
+        order: of its archive; a later one holds a later state.
+    """
+
+    order: int
+    uploads: tuple[Upload, ...]
+
+    @property
+    def time(self) -> datetime.datetime | None:
+        return max((upload.time for upload in self.uploads if upload.time), default=None)
+
+    @property
+    def late(self) -> bool:
+        return any(upload.late for upload in self.uploads)
+
+    @property
+    def rank(self) -> int:
+        return max(upload.rank for upload in self.uploads)
+
+    def content(self) -> dict[str, str]:
+        """path → hash of what is there"""
+        return {upload.file: hash_of(upload.entry.path) for upload in self.uploads if upload.entry.path}
+
+
+def in_order(attempts: Sequence[Attempt]) -> list[Attempt] | None:
+    """From the first to the last, or None where nothing says which that is."""
+    keys: list[list[Any]] = [[attempt.time for attempt in attempts], [attempt.rank for attempt in attempts]]
+    keys.append([attempt.order + 1 for attempt in attempts])
+    for key in keys:
+        if all(key) and len(set(key)) == len(key):
+            return [attempt for _, attempt in sorted(zip(key, attempts, strict=True), key=lambda pair: pair[0])]
+    # Twice the same time is no matter as long as the last is one.
+    times = keys[0]
+    if all(times) and times.count(max(times)) == 1:
+        return [attempt for _, attempt in sorted(zip(times, attempts, strict=True), key=lambda pair: pair[0])]
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """What goes into a student's folder.
+
+    Attributes:
+        files: name there → the file.
+        notebook: the upload that counts as the notebook, or else the first.
+        time: what timestamp.txt says, or None.
+    """
+
+    person: Person
+    files: Mapping[str, Upload]
+    notebook: str
+    counts: Upload
+    time: datetime.datetime | None
+    late: bool
+
+    def contents(self) -> dict[str, str]:
+        """path → hash of all that goes there"""
+        new = {name: hash_of(upload.entry.path) for name, upload in self.files.items() if upload.entry.path}
+        return new | ({TIMESTAMP: hashlib.sha256(stamp(self.time).encode()).hexdigest()} if self.time else {})
+
+
+# student → the moment after which they are late, with grace; None where nobody has set it.
+Due = Callable[[str], datetime.datetime | None]
+
+
+@dataclasses.dataclass
+class Plan:
+    """What is to be done, and the table of it."""
+
+    placements: list[Placement] = dataclasses.field(default_factory=list)
+    rows: list[Row] = dataclasses.field(default_factory=list)
+    people: list[tuple[Person, str]] = dataclasses.field(default_factory=list)  # with their id of Canvas
+
+
+def plan(read: Sequence[Download], who: Who, wanted: Wanted, due: Due) -> Plan:
+    """What of some downloads counts for each student.
+
+    Args:
+        due: when students are late, for a hand-in of which a system says only that it was.
+    """
+    made, theirs = Plan(), dict[str, tuple[Person, dict[tuple[int, str], list[Upload]]]]()
+    for order, download in enumerate(read):
+        made.rows += of_others(download)
+        for upload in download.uploads:
+            person, why = who.of(upload)
+            if person is None:
+                made.rows.append(
+                    Row(State.NOT_COLLECTED, "", upload.name, upload.entry.name, "", upload.time, upload.late, why, True)
+                )
+            else:
+                attempts = theirs.setdefault(person.student, (person, collections.defaultdict(list)))[1]
+                attempts[order, upload.attempt].append(upload)
+    for student in sorted(theirs):
+        person, attempts = theirs[student]
+        placed, rows = of_student(person, [Attempt(order, tuple(found)) for (order, _), found in attempts.items()], wanted, due)
+        made.rows += rows
+        made.people.append((person, who.id_of_canvas(person, itertools.chain(*attempts.values()))))
+        if placed:
+            made.placements.append(placed)
+    for person in who.roster.people if who.is_all else ():
+        if person.student not in theirs:
+            made.people.append((person, who.id_of_canvas(person)))
+            made.rows.append(Row(State.MISSING, person.student, person.name))
+    return made
+
+
+def of_others(download: Download) -> Iterator[Row]:
+    """The rows of what is nobody's hand-in; one for all that a system or a computer adds."""
+    added = [entry for entry, why in download.others if not why]
+    for entry, why in download.others:
+        if why:
+            yield Row(State.LEFT_OUT, file=f"{download.archive}: {entry.name}", note=why, for_a_person=True)
+    if added:
+        more = f" and {len(added) - 1} more" if len(added) > 1 else ""
+        yield Row(State.ADDED, file=f"{download.archive}: {added[0].name}{more}", note="Added by a system or a computer.")
+
+
+def of_student(person: Person, attempts: Sequence[Attempt], wanted: Wanted, due: Due) -> tuple[Placement | None, list[Row]]:
+    """What counts of what one student handed in, and the rows of all of it."""
+
+    def row(state: State, attempt: Attempt, note: str = "", for_a_person: bool = False, upload: Upload | None = None) -> Row:
+        of = upload or attempt.uploads[0]
+        file, own = of.entry.name, downloads.shown(of.file)
+        return Row(state, person.student, person.name, file, own, attempt.time, attempt.late, note, for_a_person)
+
+    distinct: list[Attempt] = []
+    for attempt in attempts:
+        same = next((other for other in distinct if other.content() == attempt.content()), None)
+        if same is None:
+            distinct.append(attempt)
+        elif attempt.time < same.time if attempt.time and same.time else attempt.order > same.order:
+            # It was there from the first time on; without times, the later download knows better whether it was late.
+            distinct[distinct.index(same)] = attempt
+    ordered = in_order(distinct)
+    if ordered is None:
+        why = "Nothing says which of these is the last: take the others out of the archive."
+        return None, [row(State.NOT_COLLECTED, attempt, why, True) for attempt in distinct]
+    last, rows = ordered[-1], [row(State.EARLIER, attempt) for attempt in ordered[:-1]]
+    choice = chosen(last, wanted)
+    if choice.counts is None:
+        return None, [*rows, row(State.NOT_COLLECTED, last, " ".join(choice.wrong), True)]
+    if choice.wrong and any(not chosen(attempt, wanted).wrong for attempt in ordered[:-1]):
+        choice.wrong.append("An earlier one is right.")
+    time = last.time
+    if last.late and time is None:
+        moment = due(person.student)
+        time = moment and moment + datetime.timedelta(seconds=1)
+        if time:
+            choice.odd.append("Late, and the system does not say by how much: one second is counted.")
+        else:
+            choice.wrong.append("Late, and neither is it known by how much nor when it was due: it counts as in time.")
+    rows.append(row(State.COLLECTED, last, " ".join([*choice.wrong, *choice.odd]), bool(choice.wrong), choice.counts))
+    return Placement(person, choice.files, choice.notebook, choice.counts, time, last.late), rows
+
+
+@dataclasses.dataclass
+class Choice:
+    """What of an attempt goes into the student's folder.
+
+    Attributes:
+        files: name there → the file.
+        notebook: the name there of what counts as the notebook, "" where there is none.
+        counts: that, or the first file; None where several could be it, and nothing goes there.
+        wrong: what a person has to look at, in sentences.
+        odd: what else is to be said.
+    """
+
+    files: dict[str, Upload] = dataclasses.field(default_factory=dict)
+    notebook: str = ""
+    counts: Upload | None = None
+    wrong: list[str] = dataclasses.field(default_factory=list)
+    odd: list[str] = dataclasses.field(default_factory=list)
+
+
+def chosen(attempt: Attempt, wanted: Wanted) -> Choice:
+    """What of an attempt goes into the student's folder, under which names."""
+    made, left = Choice(), set[Upload]()
+    found: dict[str, list[tuple[Upload, str]]] = collections.defaultdict(list)
+    for upload in attempt.uploads:
+        if NOTEBOOK.fullmatch(pathlib.PurePosixPath(upload.file).name) and upload.entry.path:
+            name, problem = wanted.recognise(upload.entry.path)
+            found[name].append((upload, problem))
+    others = found.pop("", [])
+    for name, candidates in found.items():
+        best = the_one(name, candidates)
+        if best is None:
+            names = ", ".join(downloads.shown(upload.file) for upload, _ in candidates)
+            return Choice(wrong=[f"{names}: nothing says which of them is the last."])
+        made.files[f"{name}.ipynb"] = best
+        made.wrong += [problem for upload, problem in candidates if upload is best and problem]
+        left |= {upload for upload, _ in candidates if upload is not best}
+    if not found and len(others) == 1:  # put where the notebook belongs, it waits for a person as others do
+        made.files[f"{next(iter(wanted.notebooks))}.ipynb"] = others[0][0]
+    made.notebook = next(iter(made.files), "")
+    made.wrong += [f"{downloads.shown(upload.file)}: {problem}" for upload, problem in others]
+    if not found and not others:
+        made.wrong.append(no_notebook(attempt))
+    placed = left | set(made.files.values())
+    beside(made.files, [upload for upload in attempt.uploads if upload not in placed])
+    if left:
+        made.odd.append(f"Not the last: {', '.join(sorted(downloads.shown(upload.file) for upload in left))}.")
+    made.counts = made.files[made.notebook] if made.notebook else attempt.uploads[0]
+    return made
+
+
+def the_one(name: str, candidates: Sequence[tuple[Upload, str]]) -> Upload | None:
+    """Which of several files that are the same notebook counts: the last, the one with its name, or None."""
+    uploads = [upload for upload, problem in candidates if not problem] or [upload for upload, _ in candidates]
+    if len({hash_of(upload.entry.path) for upload in uploads if upload.entry.path}) == 1:
+        return uploads[0]
+    ranks = [upload.rank for upload in uploads]
+    if max(ranks) and ranks.count(max(ranks)) == 1:
+        return uploads[ranks.index(max(ranks))]
+    exact = [upload for upload in uploads if upload.file == f"{name}.ipynb"]
+    others = [upload for upload in uploads if COUNTED.sub("", pathlib.PurePosixPath(upload.file).stem) == name]
+    # `homework (1).ipynb` beside `homework.ipynb` may be the later one, or an older one that was opened again.
+    return exact[0] if len(exact) == 1 and len(others) == 1 else None
+
+
+def no_notebook(attempt: Attempt) -> str:
+    """What was handed in instead of a notebook, in a sentence."""
+    for upload in attempt.uploads:
+        suffix, path = pathlib.PurePosixPath(upload.file).suffix.lower(), upload.entry.path
+        if suffix in (".zip", ".gz", ".tgz", ".7z", ".rar", ".tar"):
+            return "An archive was handed in, which is not opened: unpack it, and put the notebook there."
+        if suffix in (".html", ".htm") and path:
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                if FEEDBACK.search(file.read(MAX_BYTES)):
+                    return "A feedback page was handed in, and no notebook."
+    return "There is no notebook."
+
+
+def beside(files: dict[str, Upload], others: Iterable[Upload]) -> None:
+    """Gives what was handed in beside the notebook names there, which no other file, and no folder of one, has."""
+    taken, folders = {*files, TIMESTAMP}, set[str]()
+    for upload in others:
+        to = pathlib.PurePosixPath(upload.file)
+        if str(to) == TIMESTAMP:  # nbgrader would believe it
+            continue
+        first, number = pathlib.PurePosixPath(to.parts[0]), 1
+        while str(to) in taken or str(to) in folders or not taken.isdisjoint(map(str, to.parents)):
+            number += 1
+            to = pathlib.PurePosixPath(f"{first.stem} ({number}){first.suffix}", *to.parts[1:])
+        files[str(to)] = upload
+        taken.add(str(to))
+        folders |= set(map(str, to.parents))
+
+
+def hash_of(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamp(time: datetime.datetime) -> str:
+    """What timestamp.txt says, as `nbgrader zip_collect` writes it: UTC, without saying so."""
+    return time.astimezone(datetime.UTC).replace(tzinfo=None, microsecond=0).isoformat(" ")
