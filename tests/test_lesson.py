@@ -3,6 +3,8 @@
 import ast
 import copy
 import inspect
+import itertools
+import re
 
 import nbformat
 import pytest
@@ -65,6 +67,9 @@ def test_the_release_gives_nothing_away(release, assignment):
         ("kl_divergence", "expected = (0.5 * logvar).exp()"),
         ("kl_divergence", "kl = torch.distributions.kl_divergence(p, q)"),
         ("kl_divergence", "sigma2 = math.e ** logvar"),
+        ("kl_divergence", "kl = (mu**2 + variance - logvar - 1).mean() / 2"),
+        ("kl_divergence", "kl = (mu.pow(2) - logvar).mean()"),
+        ("vae_model", "z = mu + std * noise"),
         ("reflection_beta", "**Marking scheme (3 points).**"),
     ],
 )
@@ -73,6 +78,32 @@ def test_the_proof_sees_each_kind_of_leak(grade_id, source, release, assignment)
     target = cell(leaky, grade_id)
     target.source += "\n" + source
     assert leaks(leaky, assignment)
+
+
+def test_what_the_self_checks_know_are_plain_numbers(release):
+    for id, name in (("self-check-1-code", "GIVEN"), ("self-check-2-code", "CLOUDS")):
+        tree = ast.parse(next(c.source for c in release.cells if c.id == id))
+        (value,) = [node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == name]
+        assert ast.literal_eval(value)
+
+
+def test_what_is_folded_shows_its_results_and_has_a_name(release):
+    folded = [c for c in release.cells if c.metadata.get("jupyter", {}).get("source_hidden")]
+    assert {"reparameterize", "kl_divergence"} <= {c.metadata.get("nbgrader", {}).get("grade_id") for c in folded}
+    for c in folded:
+        assert c.source.startswith("# @title ")
+        assert c.metadata.cellView == "form"
+        assert "outputs_hidden" not in c.metadata.jupyter
+    drawn = [c for c in release.cells if "show(fig," in c.source and "experiment" not in c.id]
+    assert all(c in folded for c in drawn)
+
+
+def test_headings_are_in_order(assignment):
+    text = "\n".join(c.source for c in assignment.master.cells if c.cell_type == "markdown")
+    levels = [len(found) for found in re.findall(r"^(#+) ", text, re.MULTILINE)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
 def test_the_proof_sees_leaks_in_metadata_outputs_and_attachments(release, assignment):
@@ -258,3 +289,21 @@ def test_every_written_answer_has_a_model_answer_and_a_scheme_that_adds_up(assig
             source = cell(assignment.master, grade_id).source
             assert source.index("**Model answer") < source.index("**Marking scheme")
             assert f"{points} points" in source
+
+
+# --- the time that it takes: see docs/lesson.md ----------------------------------------------------------------------
+
+WORDS_A_MINUTE = 200
+CELL, TASK = 0.2, {"reparameterize": 8, "kl_divergence": 8, "trick": 6, "dynamics": 8, "beta": 10}  # minutes
+
+
+def test_the_time_that_is_promised_is_long_enough_to_read_and_to_do_everything(release):
+    from_here = [c for c in release.cells if c.id != "extra"]
+    words = sum(len(re.findall(r"\w+", c.source)) for c in from_here if c.cell_type == "markdown")
+    open_code = [c for c in from_here if c.cell_type == "code" and "jupyter" not in c.metadata]
+    words += sum(len(re.findall(r"\w+", c.source)) for c in open_code)
+    cells = sum(c.cell_type == "code" for c in from_here)
+    minutes = words / WORDS_A_MINUTE + cells * CELL + sum(TASK.values())
+    assert 60 <= minutes <= 90, f"{words} words, {cells} cells: {minutes:.0f} minutes"
+    for text in ((ROOT / "README.md").read_text(), release.cells[0].source):
+        assert "60 to 90 minutes" in text

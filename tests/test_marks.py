@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import pathlib
 
 import nbformat
 import pytest
@@ -180,6 +181,28 @@ def test_what_only_shows_something_is_run_where_the_student_changed_or_uses_it(r
     cell(uses, "vae_loss").source = f"plot_data(10)\n{RIGHT['vae_loss']}"
     assert ran(uses, assignment) == [*needed[:1], "drawing-helpers-code", "data-code", "data-plot", *needed[2:]]
     assert grade(nbformat.writes(uses).encode(), assignment).verdict.score == 8
+
+
+def test_an_earlier_release_gets_the_same_marks_and_no_more_of_it_is_run(release, assignment):
+    earlier = nbformat.read(pathlib.Path(__file__).with_name("earlier_release.ipynb"), as_version=4)
+    half = sampler("return mu + torch.exp(logvar) * torch.rand_like(mu)")
+    for answers in (RIGHT, {"vae_model": half}, {"vae_loss": loss("torch.sum(mu**2 + logvar.exp() - logvar - 1)")}):
+        old, new = fill(earlier, answers), fill(release, answers)
+        assert ran(old, assignment) == ran(new, assignment) == ["set-up-code", "data-code", "vae-model", "vae-loss"]
+        verdicts = [grade(nbformat.writes(nb).encode(), assignment).verdict for nb in (old, new)]
+        assert verdicts[0].cells == verdicts[1].cells
+        assert [check.outcome for check in verdicts[0].checks] == [check.outcome for check in verdicts[1].checks]
+
+
+def test_the_runner_of_the_checks_has_no_part_in_the_marks(release, assignment):
+    edited, deleted = fill(release, RIGHT), fill(release, RIGHT)
+    next(c for c in edited.cells if c.id == "check-helpers-code").source = "def try_claims(*claims): raise SystemExit"
+    deleted.cells = [c for c in deleted.cells if c.id != "check-helpers-code"]
+    for nb in (edited, deleted):
+        last = nb.cells.index(cell(nb, "kl_divergence"))
+        nb.cells = [c for i, c in enumerate(nb.cells) if i <= last or "nbgrader" in c.metadata]
+        for execute in ("needed", "all"):
+            assert grade(nbformat.writes(nb).encode(), assignment, Settings(execute=execute)).verdict.score == 8
 
 
 def test_all_cells_are_run_only_on_request_and_earn_nothing(release, assignment):

@@ -29,6 +29,10 @@ def main(path):
 
     client.on_cell_start = on_cell_start
     client.execute()
+    for cell in code:  # a cell tagged `raises-exception` does not stop the run
+        for output in cell.outputs:
+            if output.output_type == "error":
+                sys.exit(f"{cell.id}: {output.ename}: {output.evalue}")
     for cell in code:
         cell.outputs = [output for output in cell.outputs if not bar(output)]
     nb, _ = CoalesceStreamsPreprocessor().preprocess(nb, {})

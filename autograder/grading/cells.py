@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import re
 import symtable
 from collections.abc import Iterable, Sequence
@@ -17,14 +18,19 @@ def to_run(nb: NotebookNode, assignment: Assignment) -> tuple[list[NotebookNode]
 
     The marks depend on the code up to the last task: up to the last test cell, or solution of a task that somebody moved behind
     it. Not on the test cells, whose visible checks judge nothing, and not on what the master marks as showing something and no
-    more, where it was left untouched and no other cell speaks of what it defines.
+    more, where it was left untouched and no other cell speaks of what it defines. Untouched is also what an earlier release had
+    there, by the digests that such a cell of the master keeps in `earlier`.
     """
     ids = list(assignment.graded_cells)
     deciding = set(ids[: ids.index(assignment.test_cells[-1]) + 1])
-    shown = {cell.id: cell.source for cell in assignment.master.cells if "display-only" in cell.metadata.get("tags", [])}
+    shown = {
+        cell.id: {digest(cell.source), *cell.metadata.get("earlier", [])}
+        for cell in assignment.master.cells
+        if "display-only" in cell.metadata.get("tags", [])
+    }
     last = max(index for index, cell in enumerate(nb.cells) if grade_id_of(cell) in deciding)
     before = [cell for cell in nb.cells[: last + 1] if grade_id_of(cell) not in assignment.test_cells]
-    idle = [cell for cell in before if cell.cell_type == "code" and shown.get(cell.id) == cell.source]
+    idle = [cell for cell in before if cell.cell_type == "code" and digest(cell.source) in shown.get(cell.id, ())]
     while True:
         needed = without(before, idle)
         said = words(needed)
@@ -32,6 +38,11 @@ def to_run(nb: NotebookNode, assignment: Assignment) -> tuple[list[NotebookNode]
         if len(unused) == len(idle):
             return needed, without(nb.cells, needed)
         idle = unused
+
+
+def digest(source: str) -> str:
+    """Of the text of a cell, short enough to be kept in another cell's metadata."""
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 def without(cells: Iterable[NotebookNode], others: Sequence[NotebookNode]) -> list[NotebookNode]:
