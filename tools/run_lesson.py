@@ -40,6 +40,7 @@ def main(path):
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.text = re.sub(r"[^\n]*\r", "", output.text)  # a bar on stdout, which wipes itself out in the end
+        cell.outputs = [output for output in cell.outputs if output.get("text", "full")]
     nb.metadata = metadata
     nbformat.write(nb, path)
 
