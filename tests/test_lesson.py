@@ -213,6 +213,68 @@ def test_the_loss_in_the_lesson_is_the_mean_convention(lesson):
     assert torch.allclose(found, ((recon_x - x) ** 2).mean() + 0.3 * kl)
 
 
+@pytest.fixture(scope="module")
+def answered(release):
+    """The names of a release with right answers, after its folded helper cells and the definitions of all others."""
+    nb, namespace = fill(release, RIGHT), {"__name__": "notebook"}
+    for c in nb.cells:
+        if c.cell_type == "code" and c.id not in ("reparameterize", "kl-divergence"):
+            tree = ast.parse(c.source)
+            kept = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign)
+            tree.body = [n for n in tree.body if isinstance(n, kept) and "train_vae(" not in ast.unparse(n).split("def ")[0]]
+            exec(compile(tree, c.id, "exec"), namespace)
+    namespace["device"] = __import__("torch").device("cpu")
+    return namespace
+
+
+def test_no_extra_figure_moves_the_random_numbers_of_what_follows(answered, capsys):
+    torch = answered["torch"]
+    torch.manual_seed(1)
+    model, _, _ = answered["train_vae"](n_steps=3, snapshot_steps=(0, 3), show_progress=False)
+    for call in (
+        answered["picture_of_a_noisy_line"],
+        answered["picture_of_the_trick"],
+        answered["look_at_divergence"],
+        lambda: answered["plot_losses"]([0.1] * 60, model),
+        lambda: answered["show_clouds"](model),
+        lambda: answered["show_walks"](model),
+        lambda: answered["read_off"](model, answered["ROLL"]),
+        lambda: answered["compare_with"](model, model),
+    ):
+        before = torch.get_rng_state()
+        call()
+        assert torch.equal(torch.get_rng_state(), before), call
+    with answered["set_apart"]():
+        torch.rand(1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_training_is_the_same_whether_snapshots_are_kept_or_not(answered):
+    torch = answered["torch"]
+    losses = []
+    for steps in ((), range(5)):
+        torch.manual_seed(7)
+        losses.append(answered["train_vae"](n_steps=4, snapshot_steps=steps, show_progress=False)[1])
+    assert losses[0] == losses[1]
+    assert all(isinstance(value, float) for value in losses[0])
+
+
+def test_an_experiment_says_which_gaps_are_open_and_trains_nothing(answered, capsys):
+    answered["experiment_2"]()
+    answered["experiment_3"]()
+    said = capsys.readouterr().out
+    assert "question 2 still has gaps" in said
+    assert "question 3 still has gaps" in said
+    assert "β" not in said
+
+
+def test_the_figures_carry_their_description_as_alternative_text(assignment):
+    for c in assignment.master.cells:
+        for output in c.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                assert re.match(r'<img alt="[^"]{30,}" ', output.data["text/html"]), c.id
+
+
 def visible_checks(release, grade_id, capsys, **answers):
     """What the visible checks of a test cell print for such answers, and what they raise."""
     nb = fill(release, {**RIGHT, **answers})
