@@ -75,7 +75,7 @@ class Student:
         """What a student sees of this answer.
 
         Args:
-            seed: stands in for the notebook's 42.
+            seed: stands in for all of the notebook's.
         """
         notebook = fill(self._release, {**RIGHT, ANSWERS[entry["target"]][0]: entry["code"]})
         names: dict[str, Any] = {"__name__": "__main__"}
@@ -106,7 +106,8 @@ def up_to_the_training(notebook: NotebookNode) -> Iterator[NotebookNode]:
 
 def without_pictures(part: NotebookNode, seed: int) -> CodeType:
     """A cell's code with another seed; of a cell that only shows something, its definitions."""
-    tree = ast.parse(visible(part.source).replace("seed(42)", f"seed({seed})"))
+    source = visible(part.source).replace("seed(42)", f"seed({seed})").replace("set_apart(seed=0)", f"set_apart(seed={seed})")
+    tree = ast.parse(source.replace("default_rng(1)", f"default_rng({seed})"))
     if "display-only" in part.metadata.get("tags", []):
         tree.body = [node for node in tree.body if not isinstance(node, ast.Expr)]
     return compile(tree, part.id, "exec")

@@ -1,0 +1,112 @@
+"""JupyterLab in Chromium, as a student uses it: for the tests, and for the pictures of the documentation."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+TOKEN = "a-token-of-this-lab"
+# Asks nobody for news and says nothing of it.
+SETTINGS = {"fetchNews": "false", "checkForUpdates": False}
+NOTIFICATIONS = pathlib.Path("lab", "user-settings", "@jupyterlab", "apputils-extension", "notification.jupyterlab-settings")
+
+
+class Lab:
+    """A JupyterLab of its own over a folder.
+
+    Attributes:
+        address: where it listens.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._home = tempfile.TemporaryDirectory()
+        home = pathlib.Path(self._home.name)
+        (home / NOTIFICATIONS).parent.mkdir(parents=True)
+        (home / NOTIFICATIONS).write_text(json.dumps(SETTINGS), encoding="utf-8")
+        own = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"), str(home))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+        options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={TOKEN}"]
+        command = [sys.executable, "-m", "jupyter", "lab", *options]
+        self._log = home / "lab.log"
+        with self._log.open("w") as said:
+            self._server = subprocess.Popen(command, cwd=folder, env={**os.environ, **own}, stdout=said, stderr=said)
+        while not self._answers():
+            if self._server.poll() is not None:
+                raise RuntimeError(self._log.read_text(encoding="utf-8"))
+            time.sleep(0.2)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            return bool(self._get("/api"))
+        return False
+
+    def _get(self, path: str) -> object:
+        request = urllib.request.Request(self.address + path, headers={"Authorization": f"token {TOKEN}"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def open(self, browser: Browser, notebook: str, width: int = 1400, height: int = 900) -> Page:
+        """A page with this notebook alone, as large as the window, its kernel started."""
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(300_000)
+        page.goto(f"{self.address}/doc/tree/{notebook}?token={TOKEN}&reset")
+        page.wait_for_selector(".jp-Notebook .jp-Cell")
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+        return page
+
+    def choose(self, page: Page, menu: str, entry: str) -> None:
+        """Chooses an entry of the menu bar, and waits until the kernel has run what it started."""
+        before = self._kernels()
+        page.locator(".lm-MenuBar-itemLabel", has_text=menu).first.click()
+        page.locator(".lm-Menu-itemLabel").get_by_text(entry, exact=True).first.click()
+        self.settle(page, before)
+
+    def settle(self, page: Page, before: object = None) -> None:
+        """Waits until the kernels have nothing to do, twice in a row."""
+        last, now = before, self._kernels()
+        while now != last or now == before or any(kernel[1] != "idle" for kernel in now):
+            page.wait_for_timeout(2000)
+            last, now = now, self._kernels()
+        page.wait_for_timeout(500)
+
+    def _kernels(self) -> list[tuple[str, str, str]]:
+        """(id, state, when it last did something) of each."""
+        kernels = self._get("/api/kernels")
+        assert isinstance(kernels, list)
+        return [(kernel["id"], kernel["execution_state"], kernel["last_activity"]) for kernel in kernels]
+
+    def close(self) -> None:
+        """Ends the server and its kernels."""
+        self._server.terminate()
+        self._server.wait(30)
+        self._home.cleanup()
+
+
+@contextlib.contextmanager
+def lab(folder: pathlib.Path) -> Iterator[tuple[Lab, Browser]]:
+    """A JupyterLab over the folder, and a browser."""
+    with contextlib.closing(Lab(folder)) as there, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield there, browser
+        browser.close()
+
+
+def pictures(page: Page) -> list[str]:
+    """The name of each picture in the notebook, as a screen reader says it; "" where it has none."""
+    lines = [line.strip() for line in page.locator(".jp-Notebook").aria_snapshot().split("\n")]
+    return [line.partition('"')[2].removesuffix('"') for line in lines if line.startswith("- img")]
