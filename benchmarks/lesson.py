@@ -34,6 +34,7 @@ MASTER = ROOT / "source" / "vae_swiss_roll" / "vae_swiss_roll.ipynb"
 NAIVE_CELLS = [
     "set-up-code",
     "drawing-helpers-code",
+    "check-helpers-code",
     "data-code",
     "data-facts",
     "data-plot",

@@ -8,16 +8,20 @@ import sys
 
 import nbformat
 import pytest
+from nbval.plugin import get_sanitize_patterns
 
 from autograder.course.fill import cell
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.sandboxed
 
+SANITIZING = ROOT / "tests" / "nbval.cfg"
+
 
 def nbval(path, cwd):
     """nbval on a notebook: fails where a cell raises, and where a tagged cell's output is not the stored one."""
-    options = ["--nbval-lax", "--nbval-cell-timeout=900", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    options = ["--nbval-lax", "--nbval-sanitize-with", SANITIZING, "--nbval-cell-timeout=900", "-q"]
+    options += ["-p", "no:cacheprovider", "-c", "/dev/null"]
     return subprocess.run([sys.executable, "-m", "pytest", *options, str(path)], cwd=cwd, capture_output=True, text=True)
 
 
@@ -36,6 +40,28 @@ def test_nbval_notices_when_an_output_is_not_the_stored_one(tmp_path, assignment
     next(c for c in changed.cells if c.id == "data-facts").outputs[0].text += "one line more\n"
     nbformat.write(changed, tmp_path / "changed.ipynb")
     assert "Cell outputs differ" in nbval(tmp_path / "changed.ipynb", tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("error 0.0041, KL 1.65, spread 0.99", "error 0.0045, KL 1.71, spread 1.02", True),
+        ("error 0.0041", "error 0.041", False),
+        ("KL 1.65", "KL 2.65", False),
+        ("16% are off", "17% are off", True),
+        ("16% are off", "45% are off", False),
+        ("shape (5, 2)", "shape (5, 3)", False),
+        ("\rβ = 0.01:  5%|█ \r     \r20 steps", "20 steps", True),
+        ('<img alt="roll" src="data:image/png;base64,iVBO">', '<img alt="roll" src="data:image/png;base64,iVBX">', True),
+        ('<img alt="roll" src="data:image/png;base64,iVBO">', '<img alt="rolls" src="data:image/png;base64,iVBO">', False),
+    ],
+)
+def test_numbers_are_compared_as_the_file_states(one, other, alike):
+    rules = get_sanitize_patterns(SANITIZING.read_text(encoding="utf-8"))
+    assert len(rules) == 6
+    for regex, replacement in rules:
+        one, other = (re.sub(regex, replacement, text) for text in (one, other))
+    assert (one == other) is alike
 
 
 def test_the_release_runs_up_to_its_first_test_cell(tmp_path, release):

@@ -26,6 +26,7 @@ from autograder.sandbox.outside.limits import GIB, MIB, Limits
 from autograder.vae_swiss_roll import samples
 from autograder.vae_swiss_roll.policies import POLICIES
 from tests.lms import canvas_sheet
+from tests.test_notebooks import SANITIZING
 
 ROOT = pathlib.Path(__file__).parent.parent
 BIN = pathlib.Path(sys.executable).parent
@@ -127,6 +128,13 @@ def judges_some_entries(command):
     assert made.returncode == 0, made.stdout + made.stderr
 
 
+def names_the_notebook_and_the_rules(options):
+    """`test_notebooks.py` runs it so."""
+    rules, notebook = options.removeprefix("--nbval-sanitize-with ").split()
+    assert ROOT / rules == SANITIZING
+    is_a_file(notebook)
+
+
 def is_the_environment(name):
     assert name == ENVIRONMENT["name"]
 
@@ -145,6 +153,7 @@ def has_these_options(command):
 NOT_RUN = {
     r"make (\w+)": is_a_target,
     r"(\.ci/run)": is_a_file,
+    r"pytest --nbval-lax (.+)": names_the_notebook_and_the_rules,
     r"pip install (.+)": are_packages_we_depend_on,
     r"(jupyter) lab": is_installed,
     r"(autograder) selftest --fast": judges_some_entries,

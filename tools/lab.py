@@ -18,9 +18,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 TOKEN = "a-token-of-this-lab"
-# Asks nobody for news and says nothing of it.
-SETTINGS = {"fetchNews": "false", "checkForUpdates": False}
-NOTIFICATIONS = pathlib.Path("lab", "user-settings", "@jupyterlab", "apputils-extension", "notification.jupyterlab-settings")
+# Nobody is asked for news, and the page holds all cells, not only those on the screen.
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
 
 
 class Lab:
@@ -33,8 +35,10 @@ class Lab:
     def __init__(self, folder: pathlib.Path) -> None:
         self._home = tempfile.TemporaryDirectory()
         home = pathlib.Path(self._home.name)
-        (home / NOTIFICATIONS).parent.mkdir(parents=True)
-        (home / NOTIFICATIONS).write_text(json.dumps(SETTINGS), encoding="utf-8")
+        for name, settings in SETTINGS.items():
+            path = home / "lab" / "user-settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(settings), encoding="utf-8")
         own = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"), str(home))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -69,26 +73,12 @@ class Lab:
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
         return page
 
-    def choose(self, page: Page, menu: str, entry: str) -> None:
-        """Chooses an entry of the menu bar, and waits until the kernel has run what it started."""
-        before = self._kernels()
+    def choose(self, page: Page, menu: str, entry: str, until: str) -> None:
+        """Chooses an entry of the menu bar, and waits until a cell shows this text."""
         page.locator(".lm-MenuBar-itemLabel", has_text=menu).first.click()
         page.locator(".lm-Menu-itemLabel").get_by_text(entry, exact=True).first.click()
-        self.settle(page, before)
-
-    def settle(self, page: Page, before: object = None) -> None:
-        """Waits until the kernels have nothing to do, twice in a row."""
-        last, now = before, self._kernels()
-        while now != last or now == before or any(kernel[1] != "idle" for kernel in now):
-            page.wait_for_timeout(2000)
-            last, now = now, self._kernels()
+        page.locator(".jp-OutputArea").filter(has_text=until).last.wait_for()
         page.wait_for_timeout(500)
-
-    def _kernels(self) -> list[tuple[str, str, str]]:
-        """(id, state, when it last did something) of each."""
-        kernels = self._get("/api/kernels")
-        assert isinstance(kernels, list)
-        return [(kernel["id"], kernel["execution_state"], kernel["last_activity"]) for kernel in kernels]
 
     def close(self) -> None:
         """Ends the server and its kernels."""

@@ -1,0 +1,94 @@
+"""The release in JupyterLab and a real browser, as a student meets it: untouched, with both tasks wrong, and right."""
+
+import nbformat
+import pytest
+
+from autograder.course.fill import fill
+from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, loss, sampler
+from tools.lab import CHROMIUM, lab, pictures
+
+NAME = "vae_swiss_roll.ipynb"
+# The two commonest mistakes: together they cancel, and the trained model looks right.
+WRONG = {
+    "vae_model": sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)"),
+    "vae_loss": loss("torch.mean(mu**2 + torch.exp(logvar) - logvar - 1)"),
+}
+UNANSWERED = "reflection_beta"
+SUBMISSIONS = {
+    "untouched": {},
+    "wrong": WRONG,
+    "right": {**RIGHT, **{grade_id: text for grade_id, text in WRITTEN.items() if grade_id != UNANSWERED}},
+}
+
+pytestmark = [
+    pytest.mark.sandboxed,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: `make browser` installs it"),
+]
+
+
+@pytest.fixture(scope="module")
+def jupyterlab(release, tmp_path_factory):
+    """(a `tools.lab.Lab` over a folder for each submission, a browser)"""
+    root = tmp_path_factory.mktemp("students")
+    for student, answers in SUBMISSIONS.items():
+        (root / student).mkdir()
+        nbformat.write(fill(release, answers), root / student / NAME)
+    with lab(root) as there:
+        yield there
+
+
+@pytest.fixture
+def opened(jupyterlab):
+    """`opened(student)` → (the Lab, the page with that submission), closed after the test"""
+    there, browser = jupyterlab
+    pages = []
+
+    def go(student):
+        pages.append(there.open(browser, f"{student}/{NAME}"))
+        return there, pages[-1]
+
+    yield go
+    for page in pages:
+        page.close()
+
+
+def on_the_screen(page):
+    """The text of the outputs that one sees without scrolling."""
+    seen = """outputs => outputs.filter(output => {
+        const box = output.getBoundingClientRect();
+        return box.height && box.bottom > 0 && box.top < window.innerHeight;
+    }).map(output => output.textContent).join('\\n')"""
+    return page.locator(".jp-OutputArea-output").evaluate_all(seen)
+
+
+def test_after_run_all_the_screen_says_which_task_is_open(opened):
+    there, page = opened("untouched")
+    there.choose(page, "Run", "Run All Cells", "were looked up in")
+    seen = on_the_screen(page)
+    assert "Still open: Task 1, Task 2" in seen
+    assert "Task 1 is still to do: go to `reparameterize`" in seen
+
+
+def test_both_commonest_mistakes_are_seen_below_their_tasks(opened):
+    there, page = opened("wrong")
+    page.get_by_text("def train_vae").first.click()
+    there.choose(page, "Run", "Run All Above Selected Cell", "KL at mu")
+    outputs = page.locator(".jp-OutputArea").all_inner_texts()
+    assert sum("✓" in text and "✗" not in text for text in outputs) == 2
+    differing = [line for text in outputs for line in text.split("\n") if "← differs" in line]
+    assert any(line.startswith("spread of z at logvar") for line in differing)
+    assert any(line.startswith("KL at mu") for line in differing)
+
+
+def test_every_figure_has_its_text_and_the_end_and_validate_name_what_is_missing(opened):
+    there, page = opened("right")
+    there.choose(page, "Run", "Run All Cells", "were looked up in")
+    assert "Still open: Question 2, Question 3." in on_the_screen(page)  # both have gaps in their experiments
+    names = pictures(page)
+    assert len(names) >= 10
+    assert all(len(name) > 30 for name in names)
+    assert not [text for text in page.locator(".jp-OutputArea").all_inner_texts() if "← differs" in text]
+    page.locator(".jp-NotebookPanel-toolbar").get_by_text("Validate").first.click()
+    said = page.locator(".jp-Dialog").inner_text()
+    assert said.count("The following cell failed") == 1
+    assert "You did not provide a response." in said
