@@ -7,21 +7,20 @@ from tools.invisible import WAYS, Student, entries, table
 # Wrong answers that the checks with ticks let pass, one of each kind, by what shows them.
 WRONG = {
     "reparameterize": """
-        var-as-std root-twice exp-base-two std-plus-a-hundredth logvar-cut-at-two one-std-per-point uniform-eps rademacher-eps
-        truncated-eps heavy-tails exponential-noise averaged-eps noise-off-centre shared-across-batch same-noise-in-both-columns
-        one-radius-for-both-columns standardised-noise first-dimension-only noise-with-a-memory noise-fades-with-the-steps
-        coin-flips torch-seed uniform-noise-in-evaluation half-detached gradient-of-the-mean-of-mu hard-coded-width
-        casts-to-float32 cpu-noise mean-shrunk""",
+        var-as-std std-plus-a-hundredth logvar-cut-at-two one-std-per-point uniform-eps truncated-eps heavy-tails averaged-eps
+        noise-off-centre shared-across-batch same-noise-in-both-columns standardised-noise first-dimension-only
+        noise-with-a-memory coin-flips torch-seed uniform-noise-in-evaluation half-detached hard-coded-width cpu-noise
+        mean-shrunk""",
     "kl_divergence": """
-        missing-half missing-half-sum mu-abs logstd-formula reverse-kl-api in-bits half-twice logvar-clamped mu-capped-at-four
-        average-then-formula max-instead-of-mean first-row median squared-kl root-of-kl beta-squared beta-as-a-switch
-        weighted-dimensions two-dimensions-hard-coded encodes-the-reconstruction variance-detached recon-detached
-        constant-on-the-cpu""",
+        missing-half mu-abs logstd-formula reverse-kl-api logvar-clamped average-then-formula first-row squared-kl
+        beta-squared weighted-dimensions encodes-the-reconstruction variance-detached constant-on-the-cpu""",
 }
 RIGHT = {
-    "reparameterize": "canonical minus-eps rsample box-muller numpy-noise-moved loops mvn-cov train-only-sampling",
-    "kl_divergence": "canonical sum1-mean kl-divergence mvn loop-over-points matmul-ones",
+    "reparameterize": "canonical minus-eps rsample box-muller numpy-noise-moved train-only-sampling",
+    "kl_divergence": "canonical sum1-mean mvn loop-over-points",
 }
+
+pytestmark = pytest.mark.sandboxed  # half a minute of computing
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ def test_the_numbers_of_a_wrong_answer_disagree_by_more_than_the_uncertainty(ent
     assert student.look(entry).way == WAYS[2]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 42])
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("entry", of_the_catalogue("right", RIGHT), ids=lambda entry: entry["name"])
 def test_the_numbers_of_a_right_answer_agree_whatever_the_seed(entry, seed, student):
     seen = student.look(entry, seed)
