@@ -169,7 +169,7 @@ class SubmissionExporter(NotebookExporter):
         resources = {**resources, "autograder": self._found, "metadata": metadata}
         if is_copy:
             converted = self.from_notebook_node(Unshared(nb), resources, **kwargs)
-        else:  # which only we read again: in one line, as indenting takes Python's own, slow encoder
+        else:  # which only we read again: in one line, as what indents is the slow half of `json`
             nb, resources = Exporter.from_notebook_node(self, Unshared(nb), resources, **kwargs)
             converted = json.dumps(nb), resources
         return converted
