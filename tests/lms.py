@@ -74,7 +74,7 @@ def canvas_sheet(students=CLASS):
     return written(rows)
 
 
-def moodle_sheet(students=CLASS, when=""):
+def moodle_sheet(students=CLASS, when="-"):
     columns = "Identifier,Full name,Email address,Status,Grade,Maximum Grade,Grade can be changed,Last modified (submission),"
     columns += "Last modified (grade),Feedback comments"
     rows = [

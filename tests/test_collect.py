@@ -254,6 +254,15 @@ def test_times_are_of_the_time_zone_that_is_named(collected, course):
         collected(brightspace("Oct 5, 2026 1130 AM"), zone="Mars")
 
 
+def test_moodles_worksheet_says_when_something_was_handed_in(collected, course):
+    files = lms.moodle_files([HandedIn(CLASS[0], {NOTEBOOK: notebook()})])
+    collected(files, roster=lms.moodle_sheet(when="Monday, 5 October 2026, 11:30 AM"), zone="Europe/Berlin")
+    assert submitted(course)["ada@uni.example/timestamp.txt"] == b"2026-10-05 09:30:00"
+    rows = collected(files, roster=lms.moodle_sheet(when="Montag, 5. Oktober 2026, 11:30"))
+    (row,) = [row for row in rows if row.state is State.LEFT_OUT]
+    assert row.note == "12 times in it cannot be read; who has none in the download counts as in time."
+
+
 def test_two_that_cannot_be_ordered_are_both_left_and_said(collected, course):
     twice = {f"{n}-2 - Ada Lovelace - Oct 5, 2026 1130 AM/hw3.ipynb": notebook(str(n)) for n in (1, 2)}
     rows = collected(twice, roster=SHEETS["brightspace"]())

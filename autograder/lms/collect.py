@@ -30,6 +30,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ from autograder.lms import downloads
 from autograder.lms.downloads import Entry
 from autograder.lms.people import Person, Roster
 from autograder.lms.plan import Due, Placement, Plan, Row, State, Who, hash_of, plan, stamp
-from autograder.lms.sheets import Column, Sheet, System
+from autograder.lms.sheets import Column, Sheet, System, plain
 from autograder.lms.times import Reading
 from autograder.lms.wanted import Wanted
 from autograder.nbgrader import recognition
@@ -52,6 +53,7 @@ from autograder.nbgrader.submitted import TIMESTAMP
 
 FORMAT = 1
 RECORD = "collected.json"
+HANDED_IN = "lastmodifiedsubmission"  # Moodle's name of a column, as `plain` has it
 EXTRACTED, ARCHIVE, REPLACED = "extracted", "archive", "replaced"
 
 
@@ -272,12 +274,29 @@ def planned(
     """What is to be done with the files of some archives."""
     read = [downloads.read(each, options.reading, wanted.assignment_id) for each in entries if each]
     roster = known = of_gradebook(gradebook) if gradebook else Roster([])
+    times, unread = {}, 0
     if options.roster is not None:
         sheet = Sheet.read(options.roster)
         roster = Roster.of(sheet, options.id_column, {person.student for person in known.people})
-    return plan(
-        read, Who(roster, options.roster is not None, by_hand), wanted, due_of(coursedir, gradebook, wanted.assignment_id)
-    )
+        times, unread = times_in(sheet, roster, options.reading)
+    who = Who(roster, options.roster is not None, by_hand)
+    done = plan(read, who, wanted, due_of(coursedir, gradebook, wanted.assignment_id), times)
+    if unread:
+        note = f"{unread} times in it cannot be read; who has none in the download counts as in time."
+        done.rows.append(Row(State.LEFT_OUT, file=str(options.roster), note=note, for_a_person=True))
+    return done
+
+
+def times_in(sheet: Sheet, roster: Roster, reading: Reading) -> tuple[dict[str, datetime.datetime], int]:
+    """(student → when they handed in, as Moodle's worksheet says it, how many times in it cannot be read)"""
+    columns = [at for at, name in enumerate(sheet.names) if plain(name) == HANDED_IN]
+    if sheet.system is not System.MOODLE or not columns:
+        return {}, 0
+    texts = {student: sheet.cell(row, columns[0]) for student, row in roster.rows.items()}
+    said = {student: text for student, text in texts.items() if re.search(r"\d", text)}
+    reading = reading.settled(said.values())
+    times = {student: time for student, text in said.items() if (time := reading.read(text))}
+    return times, len(said) - len(times)
 
 
 def due_of(coursedir: CourseDirectory, gradebook: Gradebook | None, assignment_id: str) -> Due:

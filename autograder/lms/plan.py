@@ -208,6 +208,8 @@ class Placement:
 
 # student → the moment after which they are late, with grace; None where nobody has set it.
 Due = Callable[[str], datetime.datetime | None]
+# student → when they handed in what a download has of them, as the system's sheet says it.
+Times = Mapping[str, datetime.datetime]
 
 
 @dataclasses.dataclass
@@ -219,11 +221,12 @@ class Plan:
     people: list[tuple[Person, str]] = dataclasses.field(default_factory=list)  # with their id of Canvas
 
 
-def plan(read: Sequence[Download], who: Who, wanted: Wanted, due: Due) -> Plan:
+def plan(read: Sequence[Download], who: Who, wanted: Wanted, due: Due, times: Times) -> Plan:
     """What of some downloads counts for each student.
 
     Args:
         due: when students are late, for a hand-in of which a system says only that it was.
+        times: for hand-ins of which a download does not say when it was.
     """
     made, theirs = Plan(), dict[str, tuple[Person, dict[tuple[int, str], list[Upload]]]]()
     for order, download in enumerate(read):
@@ -239,7 +242,8 @@ def plan(read: Sequence[Download], who: Who, wanted: Wanted, due: Due) -> Plan:
                 attempts[order, upload.attempt].append(upload)
     for student in sorted(theirs):
         person, attempts = theirs[student]
-        placed, rows = of_student(person, [Attempt(order, tuple(found)) for (order, _), found in attempts.items()], wanted, due)
+        handed_in = [Attempt(order, tuple(found)) for (order, _), found in attempts.items()]
+        placed, rows = of_student(person, handed_in, wanted, due, times.get(student))
         made.rows += rows
         made.people.append((person, who.id_of_canvas(person, itertools.chain(*attempts.values()))))
         if placed:
@@ -262,13 +266,17 @@ def of_others(download: Download) -> Iterator[Row]:
         yield Row(State.ADDED, file=f"{download.archive}: {added[0].name}{more}", note="Added by a system or a computer.")
 
 
-def of_student(person: Person, attempts: Sequence[Attempt], wanted: Wanted, due: Due) -> tuple[Placement | None, list[Row]]:
+def of_student(
+    person: Person, attempts: Sequence[Attempt], wanted: Wanted, due: Due, in_sheet: datetime.datetime | None
+) -> tuple[Placement | None, list[Row]]:
     """What counts of what one student handed in, and the rows of all of it."""
+
+    time = None
 
     def row(state: State, attempt: Attempt, note: str = "", for_a_person: bool = False, upload: Upload | None = None) -> Row:
         of = upload or attempt.uploads[0]
         file, own = of.entry.name, downloads.shown(of.file)
-        return Row(state, person.student, person.name, file, own, attempt.time, attempt.late, note, for_a_person)
+        return Row(state, person.student, person.name, file, own, time or attempt.time, attempt.late, note, for_a_person)
 
     distinct: list[Attempt] = []
     for attempt in attempts:
@@ -288,7 +296,7 @@ def of_student(person: Person, attempts: Sequence[Attempt], wanted: Wanted, due:
         return None, [*rows, row(State.NOT_COLLECTED, last, " ".join(choice.wrong), True)]
     if choice.wrong and any(not chosen(attempt, wanted).wrong for attempt in ordered[:-1]):
         choice.wrong.append("An earlier one is right.")
-    time = last.time
+    time = last.time or in_sheet
     if last.late and time is None:
         moment = due(person.student)
         time = moment and moment + datetime.timedelta(seconds=1)
