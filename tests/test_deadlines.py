@@ -13,6 +13,7 @@ from autograder.course.folder import Course
 from autograder.errors import CourseError
 from autograder.nbgrader.deadlines import Deadlines, Policy
 from autograder.vae_swiss_roll.samples import RIGHT
+from tests import commands
 from tests.conftest import ROOT
 from tests.test_cli import run
 from tests.test_nbgrader import nbgrader
@@ -258,5 +259,8 @@ def test_a_broken_file_ends_the_run_with_one_sentence(course):
     (course / "deadlines.toml").write_text("[vae_swiss_roll]\ndue = soon\n")
     done = run("grade", cwd=course)
     assert done.returncode == 2
-    assert "deadlines.toml, line 2: Invalid value" in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
+    theirs = [commands.run("nbgrader", *command, cwd=course) for command in (["autograde", NAME, "--force"], ["export"])]
+    assert [done.returncode for done in theirs] == [2, 2]
+    for said in (done.stderr, *(done.stdout + done.stderr for done in theirs)):
+        assert "deadlines.toml, line 2: Invalid value" in " ".join(said.split())
+        assert "Traceback" not in said

@@ -15,6 +15,7 @@ from nbgrader.api import Assignment, Gradebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins import ExportPlugin
 from traitlets import Unicode
+from traitlets.config import Application
 
 from autograder.errors import CourseError
 from autograder.lms import returning
@@ -44,6 +45,10 @@ class ExportMarks(ExportPlugin):
     """
 
     def export(self, gradebook: Gradebook) -> None:
+        with told(self):
+            self._export(gradebook)
+
+    def _export(self, gradebook: Gradebook) -> None:
         to = self.to or "grades.csv"
         self.log.info("Exporting grades to %s", to)
         self.waiting: dict[str, marks.Waiting] = {}
@@ -117,6 +122,18 @@ class ExportMarks(ExportPlugin):
         return found | {"misconceptions": " ".join(misconceptions)}
 
 
+@contextlib.contextmanager
+def told(plugin: ExportPlugin) -> Iterator[None]:
+    """Ends nbgrader's command with the sentence of a CourseError, in place of a traceback."""
+    try:
+        yield
+    except CourseError as error:
+        if not isinstance(plugin.parent, Application):
+            raise
+        plugin.log.error("Nothing was exported. %s", error)
+        raise SystemExit(2) from error
+
+
 def as_text(value: object) -> object:
     """What a spreadsheet would take for a formula, so that it shows it instead."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
@@ -166,6 +183,10 @@ class IntoSheet(ExportPlugin):
     filled: Filled
 
     def export(self, gradebook: Gradebook) -> None:
+        with told(self):
+            self._export(gradebook)
+
+    def _export(self, gradebook: Gradebook) -> None:
         if not self.sheet:
             raise CourseError("Nobody has said which sheet is to be filled: --IntoSheet.sheet=SHEET.csv")
         names = [str(name) for name in self.assignment] or [assignment.name for assignment in gradebook.assignments]
