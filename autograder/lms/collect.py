@@ -274,7 +274,8 @@ def planned(
     """What is to be done with the files of some archives."""
     read = [downloads.read(each, options.reading, wanted.assignment_id) for each in entries if each]
     roster = known = of_gradebook(gradebook) if gradebook else Roster([])
-    times, unread = {}, 0
+    times: dict[str, datetime.datetime] = {}
+    unread = 0
     if options.roster is not None:
         sheet = Sheet.read(options.roster)
         roster = Roster.of(sheet, options.id_column, {person.student for person in known.people})
