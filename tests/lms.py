@@ -159,7 +159,7 @@ def packed(files, path=None):
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(name.partition("\0")[0] or "nameless", content)  # where zipfile itself would cut it, or fail
     if path is not None:
         path.write_bytes(data.getvalue())
     return data.getvalue()
