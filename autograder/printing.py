@@ -93,13 +93,13 @@ def show_begun(begun: "Begun", course: pathlib.Path) -> None:
     out.print("\nThe master in the source folder holds solutions; the release is for students. Next:\n", soft_wrap=True)
     for command, purpose in (
         (f"cd {shlex.quote(str(course))}", ""),
-        (f"autograder release {name}", "after each edit of the master"),
-        (f"autograder grade {name}", f"when the students' files lie at submitted/STUDENT/{name}/{notebook}"),
+        (f"autograder collect DOWNLOAD.zip {name}", f"or put them at submitted/STUDENT/{name}/{notebook}"),
+        (f"autograder grade {name}", ""),
         ("jupyter lab", "Nbgrader → Formgrader: the written answers"),
-        (f"autograder feedback {name}", ""),
-        ("nbgrader export", ""),
+        (f"autograder export {name}", ""),
+        (f"autograder return {name}", "the feedback, packed"),
     ):
-        out.print(f"    {escape(command):36}{escape(purpose)}".rstrip(), soft_wrap=True)
+        out.print(f"    {escape(command):40}{escape(purpose)}".rstrip(), soft_wrap=True)
 
 
 def show_archive(path: pathlib.Path, assignment: "Assignment") -> None:
