@@ -71,10 +71,20 @@ class Lab:
         page.goto(f"{self.address}/doc/tree/{notebook}?token={TOKEN}&reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+        while not self._connected(notebook):
+            page.wait_for_timeout(200)
         return page
+
+    def _connected(self, notebook: str) -> bool:
+        """Whether the page speaks with the notebook's kernel; what is chosen before is lost."""
+        sessions = self._get("/api/sessions")
+        assert isinstance(sessions, list)
+        kernels = [session["kernel"] for session in sessions if session["path"] == notebook]
+        return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
 
     def choose(self, page: Page, menu: str, entry: str, until: str) -> None:
         """Chooses an entry of the menu bar, and waits until a cell shows this text."""
+        page.wait_for_timeout(1000)
         page.locator(".lm-MenuBar-itemLabel", has_text=menu).first.click()
         page.locator(".lm-Menu-itemLabel").get_by_text(entry, exact=True).first.click()
         page.locator(".jp-OutputArea").filter(has_text=until).last.wait_for()

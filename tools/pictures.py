@@ -1,6 +1,7 @@
-"""Takes the pictures of the documentation from the demonstration, with Chromium: run it when the pages look different.
+"""Takes the pictures of the documentation, with Chromium: run it when the pages look different.
 
-python tools/pictures.py build/demo
+python -m tools.pictures build/demo     of the demonstration
+python -m tools.pictures lesson         of the lesson in JupyterLab, as three students see it
 """
 
 import contextlib
@@ -13,9 +14,15 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 
+import nbformat
 from nbgrader.api import Gradebook
 from playwright.sync_api import sync_playwright
+
+from autograder.course.fill import fill
+from autograder.vae_swiss_roll.samples import RIGHT, loss, sampler
+from tools.lab import lab
 
 ROOT = pathlib.Path(__file__).parent.parent
 NAME = "vae_swiss_roll"
@@ -25,9 +32,23 @@ PICTURES = {
     "docs/report.png": (f"reports/{NAME}/report.html", 860, 1000),
 }
 FORMGRADER, STUDENT, ANSWER = "docs/formgrader.png", "pavel", "reflection_trick"
+RELEASE = ROOT / "notebooks" / "vae_swiss_roll" / "vae_swiss_roll.ipynb"
+VARIANCE = sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)")
+DOUBLED = loss("torch.mean(mu**2 + torch.exp(logvar) - logvar - 1)")
+# The picture, the answers, what the last cell says when all has run, and the text at the top of the picture.
+IN_JUPYTERLAB = {
+    "docs/lesson-open.png": ({}, "were looked up in", "Ready to hand in?"),
+    "docs/lesson-wrong.png": (
+        {"vae_model": VARIANCE, "vae_loss": DOUBLED},
+        "were looked up in",
+        "Self-check: are the numbers right?",
+    ),
+    "docs/lesson-clouds.png": (RIGHT, "were looked up in", "Figure: the encoder's clouds"),
+}
 
 
-def main(demo):
+def demonstration(demo: pathlib.Path) -> None:
+    """Of the pages in a folder of `make demo`."""
     with sync_playwright() as playwright, formgrader(demo) as address:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
         for picture, (page, width, height) in PICTURES.items():
@@ -49,7 +70,7 @@ def main(demo):
 
 
 @contextlib.contextmanager
-def formgrader(course):
+def formgrader(course: pathlib.Path) -> Iterator[str]:
     """The address of formgrader's page of a submission, on a server that runs meanwhile."""
     with Gradebook(f"sqlite:///{course.resolve()}/gradebook.db") as gradebook:
         id = gradebook.find_submission_notebook(NAME, NAME, STUDENT).id
@@ -77,5 +98,25 @@ def formgrader(course):
             server.wait()
 
 
+def lesson() -> None:
+    """Of the release, after Run All."""
+    release = nbformat.read(RELEASE, as_version=4)
+    with tempfile.TemporaryDirectory() as folder, lab(pathlib.Path(folder)) as (there, browser):
+        for picture, (answers, until, top) in IN_JUPYTERLAB.items():
+            student = pathlib.Path(folder, pathlib.Path(picture).stem)
+            student.mkdir()
+            nbformat.write(fill(release, answers), student / RELEASE.name)
+            page = there.open(browser, f"{student.name}/{RELEASE.name}", width=1000, height=720)
+            there.choose(page, "Run", "Run All Cells", until)
+            page.locator(".jp-Cell").filter(has_text=top).first.evaluate("cell => cell.scrollIntoView({block: 'start'})")
+            page.wait_for_timeout(500)
+            page.screenshot(path=ROOT / picture)
+            page.close()
+            print(picture)
+
+
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    if sys.argv[1] == "lesson":
+        lesson()
+    else:
+        demonstration(pathlib.Path(sys.argv[1]))
