@@ -203,12 +203,14 @@ def show_deadline(
     """
     from autograder.nbgrader.deadlines import FILE, in_words
 
-    out.print(f"{escape(assignment_id)}: {f'due {own.due} UTC' if own.due else f'{FILE} has no deadline'}.", soft_wrap=True)
+    out.print(
+        f"{escape(assignment_id)}: {f'due {own.in_zone(own.due)}' if own.due else f'{FILE} has no deadline'}.", soft_wrap=True
+    )
     policy = f"Late: {own.policy}." if own.policy else f"{FILE} does not say what being late costs."
     out.print(escape(policy), soft_wrap=True)
     for student, until in sorted(own.extensions.items()):
         unknown = "" if student in known else " [yellow](the course has no student of that name)[/]"
-        out.print(f"{escape(student)} has until {until} UTC.{unknown}", soft_wrap=True)
+        out.print(f"{escape(student)} has until {own.in_zone(until)}.{unknown}", soft_wrap=True)
     late = {student: marks for student, marks in sorted(class_.items()) if marks.late}
     if late:
         before = {one.student: f"{one.before:g} → " for one in changed}

@@ -49,6 +49,7 @@ def policy(tmp_path, text):
 def test_dates_are_utc_and_a_day_alone_ends_at_its_end(tmp_path):
     own = read(tmp_path, FILE).find("hw3")
     assert own.due == datetime.datetime(2026, 10, 5, 21, 59)
+    assert own.in_zone(own.due) == "2026-10-05 23:59 Europe/Berlin"
     assert own.extensions == {
         "ada": datetime.datetime(2026, 10, 12, 21, 59, 59),
         "0042": datetime.datetime(2026, 10, 8, 16, 0),
@@ -191,7 +192,8 @@ def test_a_deadline_is_in_the_gradebook_before_anybody_hands_in(new_course, assi
         "deadline", "--due", "2026-10-05 14:00+02:00", "--student", "zed", "--until", "2026-10-06 14:00Z", cwd=course.root
     )
     assert done.returncode == 0, done.stderr
-    assert "zed has until 2026-10-06 14:00:00 UTC. (the course has no student of that name)" in done.stdout
+    assert "vae_swiss_roll: due 2026-10-05 12:00 UTC." in done.stdout
+    assert "zed has until 2026-10-06 14:00 UTC. (the course has no student of that name)" in done.stdout
     with Gradebook(f"sqlite:///{course.root}/gradebook.db") as gradebook:
         assert gradebook.find_assignment(NAME).duedate == datetime.datetime(2026, 10, 5, 12, 0)
 

@@ -111,11 +111,18 @@ class Deadline:
         due: UTC, without a zone, as the gradebook keeps it; None where the file leaves it to the gradebook.
         extensions: student → as `due`.
         policy: None where the file says nothing of it, and `c.LateSubmissionPlugin` decides.
+        zone: of the file; None where it names none.
     """
 
     due: datetime.datetime | None = None
     extensions: Mapping[str, datetime.datetime] = dataclasses.field(default_factory=dict)
     policy: Policy | None = None
+    zone: zoneinfo.ZoneInfo | None = None
+
+    def in_zone(self, moment: datetime.datetime) -> str:
+        """A time for people, as the file's readers write it."""
+        aware = moment.replace(tzinfo=datetime.UTC)
+        return f"{aware.astimezone(self.zone):%Y-%m-%d %H:%M} {self.zone.key}" if self.zone else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,9 +267,9 @@ class Reader:
                 raise self.wrong(where, f"{student} would have less time than the others: the deadline is {due} UTC.")
         costs = {key: self.amount(at[key], own[key]) for key in ("per_day", "once", "cap") if key in own}
         grace = self.duration(at["grace"], own["grace"]) if "grace" in own else 0.0
-        return Deadline(due, longer, Policy(**costs, grace=grace) if costs else None)
+        return Deadline(due, longer, Policy(**costs, grace=grace) if costs else None, zone)
 
-    def zone(self, at: tuple[str, ...], name: Any) -> datetime.tzinfo | None:
+    def zone(self, at: tuple[str, ...], name: Any) -> zoneinfo.ZoneInfo | None:
         if name is None:
             return None
         try:
