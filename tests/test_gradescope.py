@@ -1,10 +1,13 @@
 """`autograder gradescope`: the archive, and what it does in a folder laid out as theirs, as root and without namespaces."""
 
+import dataclasses
+import importlib.metadata
 import json
 import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import time
@@ -15,9 +18,11 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell
 
+from autograder.assignment import Assignment
 from autograder.course import init
 from autograder.course.fill import cell, fill
 from autograder.course.folder import Course
+from autograder.errors import CourseError
 from autograder.gradescope import VISIBILITIES, archive, mark
 from autograder.vae_swiss_roll.samples import RIGHT, sampler
 from tests import commands
@@ -96,6 +101,46 @@ def test_an_option_that_cannot_be_is_refused(course, option):
     done = commands.run("autograder", "gradescope", *option, "--output", "/dev/null", cwd=course)
     assert done.returncode == 2
     assert "Usage: autograder" in done.stderr
+
+
+@pytest.fixture
+def of_others(tmp_path, monkeypatch):
+    """(the distribution of a package that is none of ours, an assignment in it with its master beside it, its folder)"""
+    package = tmp_path / "other_assignment"
+    for path in (package / "__init__.py", package / "checks/task.py", package / "__pycache__/x.pyc"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    master = tmp_path / "source/other/other.ipynb"
+    master.parent.mkdir(parents=True)
+    master.write_text("{}")
+    info = tmp_path / "other_assignment-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-assignment\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[autograder.assignments]\nother = other_assignment:assignment\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "other_assignment", raising=False)
+    other = Assignment("other", "Another", "other_assignment", master, {}, (), "x")
+    return importlib.metadata.PathDistribution(info), other, package
+
+
+def test_the_package_of_another_assignment_is_packed_with_its_master_where_it_looks_for_it(of_others, tmp_path):
+    distribution, other, package = of_others
+    name, data = archive.wheel(distribution, [package], other)
+    (tmp_path / name).write_bytes(data)
+    into = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--target", tmp_path / "into"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *into, tmp_path / name], check=True)
+    found = {path.relative_to(tmp_path / "into").as_posix() for path in (tmp_path / "into").rglob("*") if path.is_file()}
+    found = {path for path in found if ".dist-info/" not in path and "__pycache__" not in path}
+    assert found == {"other_assignment/__init__.py", "other_assignment/checks/task.py", "source/other/other.ipynb"}
+    (installed,) = importlib.metadata.distributions(path=[str(tmp_path / "into")])
+    assert [entry.name for entry in installed.entry_points] == ["other"]
+
+
+def test_a_master_that_lies_elsewhere_is_told(of_others, tmp_path_factory):
+    distribution, other, package = of_others
+    elsewhere = dataclasses.replace(other, path=tmp_path_factory.mktemp("elsewhere") / "other.ipynb")
+    with pytest.raises(CourseError, match=r"The master notebook .*elsewhere.* lies outside of"):
+        archive.wheel(distribution, [package], elsewhere)
 
 
 # --- marking there ---------------------------------------------------------------------------------------------------
