@@ -427,6 +427,13 @@ def test_nobody_hands_in_in_anothers_place(collected, course):
         shutil.rmtree(course.root / "downloaded")
 
 
+def test_a_name_of_the_system_counts_only_where_the_system_puts_it(collected, course):
+    files = brightspace("Oct 5, 2026 1130 AM") | {"odd/1-2 - Ada Lovelace - Oct 9, 2026 1130 AM/hw3.ipynb": notebook("m")}
+    rows = collected(files)
+    assert submitted(course)["ada-lovelace/hw3.ipynb"] == notebook("Oct 5, 2026 1130 AM")
+    assert [row.note for row in rows if row.state is State.LEFT_OUT] == ["Its name does not say whose it is."]
+
+
 def test_a_time_that_a_student_wrote_is_not_believed(collected, course):
     collected({"ada/hw3.ipynb": notebook(), "ada/timestamp.txt": b"2020-01-01 00:00:00 UTC", "bob/hw3.ipynb": notebook()})
     assert set(submitted(course)) == {"ada/hw3.ipynb", "bob/hw3.ipynb"}
