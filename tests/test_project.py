@@ -43,6 +43,7 @@ PAGES = {
         "docs/gradescope.md",
         "docs/rubric.md",
         "docs/clusters.md",
+        "docs/lesson.md",
         "docs/maintainers.md",
     )
 }
