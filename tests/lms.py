@@ -154,12 +154,13 @@ class HandedIn:
     late: bool = False
 
 
-def packed(files, path=None):
-    """The bytes of a zip with these files: name → bytes."""
+def packed(files, path=None, when=None):
+    """The bytes of a zip with these files: name → bytes. With `when`, all of them were written then."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name.partition("\0")[0] or "nameless", content)  # where zipfile itself would cut it, or fail
+            name = name.partition("\0")[0] or "nameless"  # where zipfile itself would cut it, or fail
+            archive.writestr(zipfile.ZipInfo(name, when) if when else name, content)
     if path is not None:
         path.write_bytes(data.getvalue())
     return data.getvalue()

@@ -289,6 +289,65 @@ def test_a_later_download_counts_where_nothing_else_says_what_is_later(collected
     assert [row.state for row in rows if row.student == "ada@uni.example"] == [State.EARLIER, State.UNCHANGED]
 
 
+def test_what_could_not_be_collected_is_not_kept(collected, course):
+    """Else it would be in the way for ever, or count as the last where it is the first."""
+    first, second = (lms.moodle_files([HandedIn(CLASS[0], {NOTEBOOK: notebook(text)})]) for text in ("first", "second"))
+    for data, roster in ((b"PK\x03\x04 broken", SHEETS["moodle"]()), (packed(first), b"foo;bar\n1;2\n")):
+        with pytest.raises(CourseError):
+            collected(data, roster=roster)
+        assert not list((course.root / "downloaded").rglob("*.*"))
+    collected(first, roster=SHEETS["moodle"]())
+    collected(second, name="again.zip", roster=SHEETS["moodle"]())
+    assert submitted(course)[f"ada@uni.example/{NOTEBOOK}"] == notebook("second")
+
+
+def test_of_downloads_given_together_the_one_with_the_newest_file_counts(course, tmp_path):
+    """A browser calls the second `submissions (1).zip`, which stands before the first."""
+    (tmp_path / "sheet.csv").write_bytes(SHEETS["moodle"]())
+    options = Options(tmp_path / "sheet.csv", reading=Reading.in_zone("UTC"))
+    for minute, name in ((0, "submissions.zip"), (30, "submissions (1).zip"), (30, "a.zip")):
+        files = lms.moodle_files([HandedIn(CLASS[0], {NOTEBOOK: notebook(name)})])
+        lms.packed(files, tmp_path / name, when=(2026, 10, 5, 11, minute, 0))
+    rows = collect.collect(course.coursedir, "hw3", sorted(tmp_path.glob("submissions*.zip")), options)
+    assert submitted(course)[f"ada@uni.example/{NOTEBOOK}"] == notebook("submissions (1).zip")
+    shutil.rmtree(course.root / "downloaded")
+    rows = collect.collect(course.coursedir, "hw3", sorted(tmp_path.glob("*.zip")), options)
+    assert "Nothing says which of these is the last" in notes(rows)["ada@uni.example"]
+
+
+def test_a_notebook_alone_that_comes_again_is_still_its_students(course, tmp_path):
+    for number in ("1", "2"):
+        path = tmp_path / number / "ada.ipynb"
+        path.parent.mkdir()
+        path.write_bytes(notebook(number))
+        collect.collect(course.coursedir, "hw3", [path], Options())
+    rows = collect.collect(course.coursedir, "hw3", [], Options())
+    assert {row.student for row in rows} == {"ada"}
+    assert submitted(course) == {"ada/hw3.ipynb": notebook("2")}
+
+
+def test_who_goes_back_to_an_earlier_answer_hands_in_that_one(collected, course):
+    days = [
+        HandedIn(CLASS[0], {NOTEBOOK: notebook(text)}, datetime.datetime(2026, 10, day, 9))
+        for day, text in enumerate("aaba", 1)
+    ]
+    collected(lms.brightspace_files(days), roster=SHEETS["brightspace"]())
+    assert submitted(course)["ada/timestamp.txt"] == b"2026-10-04 09:00:00"
+    assert submitted(course)[f"ada/{NOTEBOOK}"] == notebook("a")
+    shutil.rmtree(course.root / "submitted")
+    shutil.rmtree(course.root / "downloaded")
+    collected(lms.brightspace_files(days[:2]), roster=SHEETS["brightspace"]())
+    assert submitted(course)["ada/timestamp.txt"] == b"2026-10-01 09:00:00"
+
+
+def test_a_folder_that_holds_the_course_is_no_download(course, tmp_path):
+    for source in (course.root, tmp_path, course.root / "downloaded"):
+        (course.root / "downloaded").mkdir(exist_ok=True)
+        with pytest.raises(CourseError, match="holds the course itself: name the archive"):
+            collect.collect(course.coursedir, "hw3", [source], Options())
+    assert not list((course.root / "downloaded").iterdir())
+
+
 def test_canvas_counts_uploads_so_an_older_download_does_not_win(collected, course):
     files = {"lovelaceada_4101_9002_hw3-1.ipynb": notebook("second")}
     collected(files, roster=SHEETS["canvas"]())

@@ -12,7 +12,8 @@ moved to downloaded/ASSIGNMENT/replaced/; what is there from elsewhere stays, an
 The record, downloaded/ASSIGNMENT/collected.json, is for what brings feedback back:
 
     {"format": 1, "assignment": "hw3",
-     "archives": [{"name": "submissions.zip", "sha256": "…"}],      in the order in which they were given
+     "archives": [{"name": "submissions.zip", "sha256": "…",        in the order in which they were given
+                   "run": 1, "newest": "2026-10-05T11:30:12"}],     in which run; when its newest file was written
      "who": {"101-7 - Alex Smith": "asmith1"},                      what was said by hand
      "students": {"ada": {
         "system": "canvas", "archive": "submissions.zip",
@@ -33,6 +34,7 @@ import pathlib
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,32 +83,84 @@ def recorded(where: pathlib.Path) -> dict[str, Any]:
     return {"format": FORMAT, "archives": [], "who": {}, "students": {}, **found}
 
 
-def archives(where: pathlib.Path, record: Mapping[str, Any]) -> list[pathlib.Path]:
-    """What lies in the folder of archives, in the order in which it came; what was put there by hand is last."""
-    names = [archive["name"] for archive in record["archives"]]
-    if not (where / ARCHIVE).is_dir():
-        return []
-    found = [path for path in sorted((where / ARCHIVE).iterdir()) if not downloads.LITTER.fullmatch(path.name)]
-    return sorted(found, key=lambda path: names.index(path.name) if path.name in names else len(names))
+def archives(
+    where: pathlib.Path, record: Mapping[str, Any], new: Mapping[pathlib.Path, pathlib.Path] | None = None
+) -> list[tuple[pathlib.Path, str]]:
+    """[(an archive or a folder, the name under which it is kept)], in the order in which they came.
+
+    Args:
+        new: where something will be kept → where it lies yet.
+    """
+    places = [where / ARCHIVE / archive["name"] for archive in record["archives"]]
+    found = [((new or {}).get(place, place), place.name) for place in places]
+    return [(path, name) for path, name in found if path.exists()]
 
 
-def keep(source: pathlib.Path, where: pathlib.Path, record: dict[str, Any]) -> None:
-    """Copies an archive or a folder to where they are kept; the same one only once, another of the same name beside it."""
-    own = hash_of_all(source)
-    known = {archive["sha256"]: archive["name"] for archive in record["archives"]}
-    if own in known and (where / ARCHIVE / known[own]).exists():
-        return
-    to, number = where / ARCHIVE / source.name, 1
-    while to.exists() and to.resolve() != source.resolve():
-        number += 1
-        to = where / ARCHIVE / (f"{source.name}-{number}" if source.is_dir() else f"{source.stem}-{number}{source.suffix}")
-    if to.resolve() != source.resolve():
-        to.parent.mkdir(parents=True, exist_ok=True)
+def noted(sources: Sequence[pathlib.Path], where: pathlib.Path, record: dict[str, Any]) -> dict[pathlib.Path, pathlib.Path]:
+    """Notes in the record what was put into the folder of archives by hand, and sources. Nothing is copied yet.
+
+    The same one is noted once, and another of the same name under a name of its own.
+
+    Returns:
+        where something will be kept → the source that it comes from.
+
+    Raises:
+        CourseError: a source holds the place where it would be kept.
+    """
+    run = 1 + max((archive["run"] for archive in record["archives"]), default=0)
+    known = {archive["sha256"] for archive in record["archives"] if (where / ARCHIVE / archive["name"]).exists()}
+    names = {archive["name"] for archive in record["archives"]}
+    new = dict[pathlib.Path, pathlib.Path]()
+
+    def note(path: pathlib.Path, name: str) -> bool:
+        if (own := hash_of_all(path)) in known:
+            return False
+        record["archives"].append({"name": name, "sha256": own, "run": run, "newest": newest(path)})
+        known.add(own)
+        names.add(name)
+        return True
+
+    for path in sorted((where / ARCHIVE).iterdir()) if (where / ARCHIVE).is_dir() else ():
+        if path.name not in names and not downloads.LITTER.fullmatch(path.name):
+            note(path, path.name)
+    for source in sources:
+        if where.resolve().is_relative_to(source.resolve()):
+            raise CourseError(f"{source} holds the course itself: name the archive, or the folder with what was downloaded.")
+        if source.resolve().parent == (where / ARCHIVE).resolve():
+            continue
+        own, number = source if source.name not in ("", "..") else source.resolve(), 1
+        start, end = (own.stem, own.suffix) if zipfile.is_zipfile(source) else (own.name, "")
+        name = start + end
+        while name in names or (where / ARCHIVE / name).exists():
+            number += 1
+            name = f"{start}-{number}{end}"
+        if note(source, name):
+            new[where / ARCHIVE / name] = source
+    return new
+
+
+def newest(source: pathlib.Path) -> str:
+    """When the newest file of an archive or a folder was written, in ISO 8601; "" where that cannot be told."""
+    if zipfile.is_zipfile(source):
+        with contextlib.suppress(OSError, zipfile.BadZipFile, NotImplementedError, ValueError), zipfile.ZipFile(source) as file:
+            return max(("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}".format(*info.date_time) for info in file.infolist()), default="")
+        return ""
+    paths = [source.joinpath(*parts) for parts, *_ in downloads.of_folder(source)] if source.is_dir() else [source]
+    latest = max((path.lstat().st_mtime for path in paths), default=0)
+    return datetime.datetime.fromtimestamp(latest).isoformat(timespec="seconds")
+
+
+def keep(source: pathlib.Path, to: pathlib.Path) -> None:
+    """Copies an archive or a folder to where they are kept; whole, or not at all."""
+    with tempfile.TemporaryDirectory(dir=to.parent.parent, prefix=".collect-") as partial:
+        copy = pathlib.Path(partial, to.name)
         if source.is_dir():
-            shutil.copytree(source, to, symlinks=True, ignore=no_files)
-        else:
-            shutil.copyfile(source, to)
-    record["archives"].append({"name": to.name, "sha256": own})
+            shutil.copytree(source, copy, symlinks=True, ignore=no_files)
+        elif zipfile.is_zipfile(source):
+            shutil.copyfile(source, copy)
+        else:  # a notebook alone: its name says whose it is, so it keeps that, in a folder
+            shutil.copyfile(source, made(copy) / source.name)
+        copy.rename(made(to.parent) / to.name)
 
 
 def no_files(folder: str, names: Sequence[str]) -> list[str]:
@@ -199,42 +253,44 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
     """Collects what is in some archives and folders, and in those that were collected before. → the table of all of it
 
     Raises:
-        CourseError: something cannot be read, or be read in one way; nothing was changed then, but for the archives kept.
+        CourseError: something cannot be read, or be read in one way; nothing was changed then.
     """
     for source in sources:
         if not source.exists():
             raise CourseError(f"{source} is not there.")
     where = folder(coursedir, assignment_id)
     wanted, record = Wanted.of(coursedir, assignment_id), recorded(where)
-    record["who"] = {**record["who"], **options.who}
+    record |= {"assignment": assignment_id, "who": {**record["who"], **options.who}}
+    new = noted(sources, where, record)
+    found = archives(where, record, new)
+    if not found:
+        raise CourseError(f"There is nothing to collect: name a zip or a folder, or put it into {where / ARCHIVE}.")
     with contextlib.ExitStack() as stack:
-        if options.dry:
-            extracted = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            found = [*archives(where, record), *sources]
-        else:
-            for source in sources:
-                keep(source, where, record)
-            extracted, found = where / EXTRACTED, archives(where, record)
-            if extracted.exists():
-                shutil.rmtree(extracted)
-        if not found:
-            raise CourseError(f"There is nothing to collect: name a zip or a folder, or put it into {where / ARCHIVE}.")
-        entries = unpacked(found, extracted)
+        # What was extracted before stays until everything could be read.
+        above = None if options.dry else made(where)
+        extracted = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(dir=above, prefix=".collect-")))
+        entries = unpacked(found, extracted / EXTRACTED)
         if options.dry and not recognition.has_gradebook(coursedir.db_url):
-            return carried_out(
-                coursedir, None, planned(coursedir, None, entries, wanted, record["who"], options), where, record
-            )
+            return carried_out(coursedir, None, planned(coursedir, None, entries, wanted, record, options), where, record)
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
-            done = planned(coursedir, gradebook, entries, wanted, record["who"], options)
-            rows = carried_out(coursedir, None if options.dry else gradebook, done, where, record)
-    if not options.dry:
-        write(where / RECORD, record | {"assignment": assignment_id})
+            done = planned(coursedir, gradebook, entries, wanted, record, options)
+            if options.dry:
+                return carried_out(coursedir, None, done, where, record)
+            for to, source in new.items():
+                keep(source, to)
+            try:
+                rows = carried_out(coursedir, gradebook, done, where, record)
+            finally:  # what was placed until then is known to have come this way
+                write(where / RECORD, record)
+        if (where / EXTRACTED).exists():
+            shutil.rmtree(where / EXTRACTED)
+        (extracted / EXTRACTED).rename(where / EXTRACTED)
     return rows
 
 
-def unpacked(found: Sequence[pathlib.Path], to: pathlib.Path) -> list[list[Entry]]:
-    """The entries of some archives, unpacked to `to`/NUMBER/NAME."""
-    return [downloads.unpack(path, to / str(number) / path.name) for number, path in enumerate(found, 1)]
+def unpacked(found: Sequence[tuple[pathlib.Path, str]], to: pathlib.Path) -> list[list[Entry]]:
+    """The entries of archives, each with the name under which it is kept, unpacked to `to`/NUMBER/NAME."""
+    return [downloads.unpack(path, to / str(number) / name) for number, (path, name) in enumerate(found, 1)]
 
 
 def entries_below(extracted: pathlib.Path) -> list[list[Entry]]:
@@ -268,11 +324,16 @@ def planned(
     gradebook: Gradebook | None,
     entries: Sequence[Sequence[Entry]],
     wanted: Wanted,
-    by_hand: Mapping[str, str],
+    record: Mapping[str, Any],
     options: Options,
 ) -> Plan:
     """What is to be done with the files of some archives."""
-    read = [downloads.read(each, options.reading, wanted.assignment_id) for each in entries if each]
+    orders = {archive["name"]: (archive["run"], archive["newest"]) for archive in record["archives"]}
+    read = [
+        (orders.get(each[0].archive, (0, "")), downloads.read(each, options.reading, wanted.assignment_id))
+        for each in entries
+        if each
+    ]
     roster = known = of_gradebook(gradebook) if gradebook else Roster([])
     times: dict[str, datetime.datetime] = {}
     unread = 0
@@ -280,7 +341,7 @@ def planned(
         sheet = Sheet.read(options.roster)
         roster = Roster.of(sheet, options.id_column, {person.student for person in known.people})
         times, unread = times_in(sheet, roster, options.reading)
-    who = Who(roster, options.roster is not None, by_hand)
+    who = Who(roster, options.roster is not None, record["who"])
     done = plan(read, who, wanted, due_of(coursedir, gradebook, wanted.assignment_id), times)
     if unread:
         note = f"{unread} times in it cannot be read; who has none in the download counts as in time."

@@ -117,7 +117,7 @@ class Download:
 
 
 def unpack(source: pathlib.Path, to: pathlib.Path) -> list[Entry]:
-    """Copies what is in a zip, a folder, or a single file, to a folder of its own.
+    """Copies what is in a zip, a folder, or a single file, to a folder of its own, which has its name.
 
     Returns:
         all files that are in there, those that were left out too.
@@ -128,14 +128,14 @@ def unpack(source: pathlib.Path, to: pathlib.Path) -> list[Entry]:
     to.mkdir(parents=True, exist_ok=True)
     try:
         if source.is_dir():
-            return list(copied(of_folder(source), source.name, to))
+            return list(copied(of_folder(source), to.name, to))
         if zipfile.is_zipfile(source):
             with zipfile.ZipFile(source) as archive:
-                return list(copied(of_zip(archive), source.name, to))
+                return list(copied(of_zip(archive), to.name, to))
         if source.suffix.lower() in (".zip", ".gz", ".tgz", ".7z", ".rar", ".tar"):
             raise CourseError(f"{source} is no zip that can be read: download it again, or unpack it and name the folder.")
         alone = (source.name,), "", functools.partial(opened, source.resolve()), source.stat().st_size
-        return list(copied([alone], source.name, to))
+        return list(copied([alone], to.name, to))
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise CourseError(f"{source} cannot be read: {error}.") from error
 

@@ -141,15 +141,20 @@ def whole_name(upload: Upload) -> str:
 # --- what counts -----------------------------------------------------------------------------------------------------
 
 
+# (run, when its newest file was written) of an archive.
+Order = tuple[int, str]
+
+
 @dataclasses.dataclass(frozen=True)
 class Attempt:
     """What a student handed in at one time.
 
     Attributes:
-        order: of its archive; a later one holds a later state.
+        order: of its archive: a later one holds a later state. The number of the run in which it was given, and of those that
+            were given together, when its newest file was written; a browser names them so that no order can be seen.
     """
 
-    order: int
+    order: Order
     uploads: tuple[Upload, ...]
 
     @property
@@ -172,15 +177,22 @@ class Attempt:
 def in_order(attempts: Sequence[Attempt]) -> list[Attempt] | None:
     """From the first to the last, or None where nothing says which that is."""
     keys: list[list[Any]] = [[attempt.time for attempt in attempts], [attempt.rank for attempt in attempts]]
-    keys.append([attempt.order + 1 for attempt in attempts])
+    keys.append([attempt.order for attempt in attempts])
     for key in keys:
-        if all(key) and len(set(key)) == len(key):
+        if all(key) and key.count(max(key)) == 1:  # twice the same is no matter as long as the last is one
             return [attempt for _, attempt in sorted(zip(key, attempts, strict=True), key=lambda pair: pair[0])]
-    # Twice the same time is no matter as long as the last is one.
-    times = keys[0]
-    if all(times) and times.count(max(times)) == 1:
-        return [attempt for _, attempt in sorted(zip(times, attempts, strict=True), key=lambda pair: pair[0])]
     return None
+
+
+def without_repetition(ordered: Sequence[Attempt]) -> list[Attempt]:
+    """Without what was handed in again right after itself: it was there from the first time on."""
+    kept: list[Attempt] = []
+    for attempt in ordered:
+        if not kept or attempt.content() != kept[-1].content():
+            kept.append(attempt)
+        elif not (attempt.time and kept[-1].time):
+            kept[-1] = attempt
+    return kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,15 +233,15 @@ class Plan:
     people: list[tuple[Person, str]] = dataclasses.field(default_factory=list)  # with their id of Canvas
 
 
-def plan(read: Sequence[Download], who: Who, wanted: Wanted, due: Due, times: Times) -> Plan:
+def plan(read: Sequence[tuple[Order, Download]], who: Who, wanted: Wanted, due: Due, times: Times) -> Plan:
     """What of some downloads counts for each student.
 
     Args:
         due: when students are late, for a hand-in of which a system says only that it was.
         times: for hand-ins of which a download does not say when it was.
     """
-    made, theirs = Plan(), dict[str, tuple[Person, dict[tuple[int, str], list[Upload]]]]()
-    for order, download in enumerate(read):
+    made, theirs = Plan(), dict[str, tuple[Person, dict[tuple[Order, str, str], list[Upload]]]]()
+    for order, download in read:
         made.rows += of_others(download)
         for upload in download.uploads:
             person, why = who.of(upload)
@@ -239,10 +251,10 @@ def plan(read: Sequence[Download], who: Who, wanted: Wanted, due: Due, times: Ti
                 )
             else:
                 attempts = theirs.setdefault(person.student, (person, collections.defaultdict(list)))[1]
-                attempts[order, upload.attempt].append(upload)
+                attempts[order, download.archive, upload.attempt].append(upload)
     for student in sorted(theirs):
         person, attempts = theirs[student]
-        handed_in = [Attempt(order, tuple(found)) for (order, _), found in attempts.items()]
+        handed_in = [Attempt(order, tuple(found)) for (order, *_), found in attempts.items()]
         placed, rows = of_student(person, handed_in, wanted, due, times.get(student))
         made.rows += rows
         made.people.append((person, who.id_of_canvas(person, itertools.chain(*attempts.values()))))
@@ -279,17 +291,14 @@ def of_student(
         return Row(state, person.student, person.name, file, own, time or attempt.time, attempt.late, note, for_a_person)
 
     distinct: list[Attempt] = []
-    for attempt in attempts:
-        same = next((other for other in distinct if other.content() == attempt.content()), None)
-        if same is None:
-            distinct.append(attempt)
-        elif attempt.time < same.time if attempt.time and same.time else attempt.order > same.order:
-            # It was there from the first time on; without times, the later download knows better whether it was late.
-            distinct[distinct.index(same)] = attempt
+    for attempt in sorted(attempts, key=lambda attempt: attempt.order):  # the later download knows better whether it was late
+        same = [other for other in distinct if (other.time, other.rank) == (attempt.time, attempt.rank)]
+        distinct = [other for other in distinct if other not in same or other.content() != attempt.content()] + [attempt]
     ordered = in_order(distinct)
     if ordered is None:
         why = "Nothing says which of these is the last: take the others out of the archive."
         return None, [row(State.NOT_COLLECTED, attempt, why, True) for attempt in distinct]
+    ordered = without_repetition(ordered)
     last, rows = ordered[-1], [row(State.EARLIER, attempt) for attempt in ordered[:-1]]
     choice = chosen(last, wanted)
     if choice.counts is None:

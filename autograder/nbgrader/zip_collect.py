@@ -27,9 +27,13 @@ class Extractor(ExtractorPlugin):
     def extract(self, archive_path: str, extracted_path: str) -> None:
         """Unpacks all archives; what was left out is logged."""
         where = pathlib.Path(archive_path).parent
-        found = collect.archives(where, collect.recorded(where))
+        record = collect.recorded(where)
+        collect.noted([], where, record)
+        found = collect.archives(where, record)
         if not found:
             self.log.warning("No files found in directory: %s", archive_path)
+        else:
+            collect.write(where / collect.RECORD, record | {"assignment": where.name})
         for entries in collect.unpacked(found, pathlib.Path(extracted_path)):
             for entry in entries:
                 if entry.problem:
@@ -76,7 +80,7 @@ class CollectDownloads(FileNameCollectorPlugin):
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
             record = collect.recorded(where)
             entries = collect.entries_below(where / collect.EXTRACTED)
-            done = collect.planned(coursedir, gradebook, entries, wanted, record["who"], self.options(coursedir.root))
+            done = collect.planned(coursedir, gradebook, entries, wanted, record, self.options(coursedir.root))
             collect.enrol(gradebook, done)
         for row in done.rows:
             if row.for_a_person:
