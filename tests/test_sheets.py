@@ -183,3 +183,10 @@ def test_people_are_found_by_any_of_their_names_however_their_letters_are_compos
     assert [person.student for person in roster.known_as(Column.NAME, "alex smith")] == ["asmith1", "asmith2"]
     assert [person.student for person in roster.known_as(Column.LOGIN, "ADA")] == ["ada"]
     assert not roster.known_as(Column.LMS_ID, "1")
+
+
+def test_two_columns_of_one_name_are_taken_only_where_they_say_the_same():
+    text = "Login,Email,Grade,E-Mail\nada,ada@uni.example,,{}\n"
+    assert Sheet.of(text.format("ada@uni.example").encode(), PATH).students == [1]
+    with pytest.raises(CourseError, match="has 2 columns 'Email', which differ: rename or remove one"):
+        Sheet.of(text.format("bob@uni.example").encode(), PATH)

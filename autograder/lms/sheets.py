@@ -170,8 +170,18 @@ class Sheet:
         if Column.EMAIL not in columns and (addresses := with_addresses(rows[header + 1 :])):
             (columns[Column.EMAIL],) = addresses
         sheet = cls(path, system, encoding, bom, separator, rows, header, columns, [])
-        students = [at for at in range(header + 1, len(rows)) if sheet.is_student(at)]
-        return dataclasses.replace(sheet, students=students)
+        sheet = dataclasses.replace(sheet, students=[at for at in range(header + 1, len(rows)) if sheet.is_student(at)])
+        sheet.check_names()
+        return sheet
+
+    def check_names(self) -> None:
+        """CourseError where two columns of one name say different things of who a student is."""
+        for at in self.columns.values():
+            same = [n for n, name in enumerate(self.names) if name and plain(name) == plain(self.names[at])]
+            if any(len({self.cell(row, n) for n in same}) > 1 for row in self.students):
+                raise CourseError(
+                    f"{self.path} has {len(same)} columns {self.names[at]!r}, which differ: rename or remove one."
+                )
 
     @property
     def names(self) -> list[str]:
