@@ -12,6 +12,8 @@ from autograder.errors import CourseError
 
 # Two numbers up to two digits and a year. With dots, the day is first wherever that is written.
 NUMERIC = re.compile(r"\b(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})\b")
+# The one way to begin with the year; dateutil takes it for year, day, month where the day is said to be first.
+ISO = re.compile(r"\s*\d{4}-\d\d-\d\d(?!\d)")
 CLOCK = re.compile(r"\b(\d{1,2})(\d{2})(\s*[ap]\.?m\.?)?$", re.IGNORECASE)  # Brightspace leaves out the colon
 
 
@@ -78,7 +80,7 @@ class Reading:
         if not re.search(r"\d{4}", text) or not re.search(r"\d:\d\d", text) or len(text) > 100:
             return None  # dateutil would take today for what is missing
         try:
-            found = parser.parse(text, dayfirst=bool(self.day_first))
+            found = parser.parse(text, dayfirst=bool(self.day_first) and not ISO.match(text))
         except (ValueError, OverflowError, parser.ParserError):
             return None
         return self.placed(found)
