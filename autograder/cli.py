@@ -290,7 +290,7 @@ def collect(
         list[str] | None,
         typer.Option(
             metavar="NAME=STUDENT",
-            help="Whose a file or folder is whose name begins so; can be given again.",
+            help="Whose a file or folder is whose name begins so; can be given again. NAME=none takes it back.",
             show_default=False,
         ),
     ] = None,

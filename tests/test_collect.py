@@ -20,7 +20,7 @@ from nbgrader.coursedir import CourseDirectory
 
 from autograder.course.folder import Course, on_path, quiet
 from autograder.errors import CourseError
-from autograder.lms import collect, downloads
+from autograder.lms import collect, downloads, returning
 from autograder.lms.collect import Options
 from autograder.lms.plan import State
 from autograder.lms.times import Reading
@@ -162,6 +162,18 @@ def test_nbgraders_own_command_collects_the_same(system, empty_course, tmp_path)
     assert "collected" not in {json.loads(line)["state"] for line in again.stdout.splitlines()}
 
 
+def test_what_nbgraders_own_command_has_not_copied_is_not_in_the_record(course):
+    """It stops at a student whose folder is not empty; what it would have copied is in no feedback zip."""
+    (course.root / "submitted/ada/hw3").mkdir(parents=True)
+    (course.root / "submitted/ada/hw3/hw3.ipynb").write_bytes(b"by hand")
+    (course.root / "downloaded/hw3/archive").mkdir(parents=True)
+    packed({"ada/hw3.ipynb": notebook("a"), "bob/hw3.ipynb": notebook("b")}, course.root / "downloaded/hw3/archive/x.zip")
+    assert commands.run("nbgrader", "zip_collect", "hw3", cwd=course.root).returncode != 0
+    assert "ada" not in returning.collected(course.coursedir, "hw3")
+    assert commands.run("nbgrader", "zip_collect", "hw3", "--force", cwd=course.root).returncode == 0
+    assert set(returning.collected(course.coursedir, "hw3")) == {"ada", "bob"}
+
+
 def test_moodles_files_without_folders_are_read_too(collected, course):
     rows = collected(lms.moodle_files(a_class(), folders=False), roster=SHEETS["moodle"]())
     assert submitted(course)[f"zoe@uni.example/{NOTEBOOK}"] == notebook("zoe")
@@ -182,7 +194,9 @@ def test_without_a_sheet_the_id_is_what_the_system_says(system, expected, collec
     rows = collected(ZIPS[system](a_class()))
     assert expected <= {row.student for row in rows}
     if system == "moodle":
-        assert "Several are called Alex Smith: give the sheet" in " ".join(row.note for row in rows)
+        assert "Several are called Alex Smith: Alex Smith_4108, Alex Smith_4109. Give the sheet" in " ".join(
+            row.note for row in rows
+        )
 
 
 def test_plain_folders_and_files_are_collected_by_their_names(collected, course, tmp_path):
@@ -264,7 +278,7 @@ def test_moodles_worksheet_says_when_something_was_handed_in(collected, course):
 
 
 def test_two_that_cannot_be_ordered_are_both_left_and_said(collected, course):
-    twice = {f"{n}-2 - Ada Lovelace - Oct 5, 2026 1130 AM/hw3.ipynb": notebook(str(n)) for n in (1, 2)}
+    twice = {f"1-{n} - Ada Lovelace - Oct 5, 2026 1130 AM/hw3.ipynb": notebook(str(n)) for n in (1, 2)}
     rows = collected(twice, roster=SHEETS["brightspace"]())
     assert notes(rows)["ada"] == "Nothing says which of these is the last: take the others out of the archive."
     assert "ada/hw3.ipynb" not in submitted(course)
@@ -455,6 +469,118 @@ def test_who_is_not_in_the_sheet_is_not_collected_and_who_is_known_by_hand_is(co
     assert notes(rows)["evilmallory_666_2_hw3.ipynb"] == "--who names 'nobody', who is not in the course."
 
 
+def alike(*logins, days=(1, 2)):
+    """Brightspace's zip of those students, each on another day."""
+    students = {s.login: s for s in CLASS}
+    handed_in = [
+        HandedIn(students[login], {NOTEBOOK: notebook(login)}, datetime.datetime(2026, 10, day, 9))
+        for login, day in zip(logins, days, strict=False)
+    ]
+    return lms.brightspace_files(handed_in)
+
+
+def test_two_of_one_name_are_never_taken_for_one(collected, course):
+    files = alike("asmith1", "asmith2")
+    for _ in range(2):  # the first run enrols nobody whom the second would find
+        rows = collected(files)
+        said = "Several are called Alex Smith: 4108-2557369, 4109-2557369. Give the sheet of the course with --roster."
+        assert [row.note for row in rows if row.for_a_person] == [said, said]
+    one = lms.brightspace_sheet([s for s in CLASS if s.login != "asmith2"])
+    said = said.replace("Give the sheet of the course with --roster.", "Say whose each is: ")
+    said += "--who 4108-2557369=STUDENT --who 4109-2557369=STUDENT"
+    assert {row.note for row in collected(files, roster=one) if row.name == "Alex Smith" and row.note} == {said}
+    assert not submitted(course)
+    collected(files, roster=one, who={"4108-2557369": "asmith1"})
+    assert submitted(course)["asmith1/hw3.ipynb"] == notebook("asmith1")
+    assert "asmith2" not in " ".join(submitted(course))
+
+
+def test_what_is_said_by_hand_is_of_the_systems_part_of_a_name_and_can_be_taken_back(collected, course):
+    files = {f"Homework/{name}": data for name, data in alike("asmith1", "ada").items()}
+    files["Homework/4104-2557369 - Zoë Müller - Oct 9, 2026 1130 AM/4108-2557369 - x/hw3.ipynb"] = notebook("forged")
+    roster = SHEETS["brightspace"]()
+    rows = collected(files, roster=roster, who={"Homework": "asmith1", "410": "asmith1"})
+    assert "Say whose it is: --who 4108-2557369=STUDENT" in " ".join(row.note for row in rows)
+    assert submitted(course)["zoe/hw3.ipynb"] == notebook("forged")
+    assert submitted(course)["ada/hw3.ipynb"] == notebook("ada")
+    collected(files, roster=roster, who={"4108-2557369": "noor"})
+    assert submitted(course)["noor/hw3.ipynb"] == notebook("asmith1")
+    rows = collected(files, roster=roster, who={"4108-": "none"})
+    assert not [name for name in submitted(course) if name.startswith("noor/")]
+    (row,) = [row for row in rows if row.state is State.TAKEN_BACK]
+    assert (row.student, row.for_a_person) == ("noor", True)
+    assert (course.root / "downloaded/hw3/replaced/noor/1/hw3.ipynb").read_bytes() == notebook("asmith1")
+    rows = collected(alike("asmith1", "asmith2"), roster=roster, who={"410": "noor", "41": "noor"})
+    assert "noor" not in {row.student for row in rows if row.state is State.COLLECTED}
+
+
+def test_one_word_by_hand_is_not_for_two_students(collected, course):
+    rows = collected(alike("asmith1", "asmith2"), roster=SHEETS["brightspace"](), who={"4108": "asmith1", "4109": "asmith1"})
+    assert states(rows)["asmith1"] == State.COLLECTED  # said of each
+    shutil.rmtree(course.root / "downloaded")
+    files = lms.moodle_files([HandedIn(s, {NOTEBOOK: notebook(s.login)}) for s in CLASS if s.last == "Smith"])
+    rows = collected(files, roster=SHEETS["moodle"](), who={"Alex": "ada@uni.example"})
+    said = "--who 'Alex' fits several: Alex Smith_4108, Alex Smith_4109. Say of each whose it is."
+    assert [row.note for row in rows if row.note] == [said, said]
+
+
+def test_moodles_number_is_not_believed_against_the_name(collected, course):
+    roster = SHEETS["moodle"]()
+    right = ["Group A-Ada Lovelace_4101", "Lovelace Ada_4101", "Participant_4101", "Team-X-Jean-Luc Dupont-Moretti_4103"]
+    for number, name in enumerate(["Newbie Person_4101", "Group A-Bob_4101", *right]):
+        rows = collected({f"{name}_assignsubmission_file/hw3.ipynb": notebook(str(number))}, roster=roster)
+        wrong = [row.note for row in rows if row.file.startswith(name)]
+        assert any("and its name another's" in note for note in wrong) == (name not in right), name
+
+
+def test_moodles_groups_make_nobody_new(collected, course):
+    collected({"Ada Lovelace_4101_assignsubmission_file/hw3.ipynb": notebook()})
+    name = "Group A-Ada Lovelace_5101_assignsubmission_file/hw3.ipynb"
+    rows = collected({name: notebook("2")})
+    said = "It may be of ada-lovelace, with a group's name in front: give the worksheet of this assignment, or say it: "
+    assert [row.note for row in rows if row.file == name] == [said + "--who 'Group A-Ada Lovelace_5101=STUDENT'"]
+    collected({name: notebook("2")}, who={"Group A-Ada Lovelace_5101": "ada-lovelace"})
+    assert submitted(course)["ada-lovelace/hw3.ipynb"] == notebook("2")
+
+
+def test_a_time_that_begins_with_the_year_is_read_in_one_way(collected, course):
+    collected(brightspace("2026-10-05 1130"), day_first=True)
+    assert submitted(course)["ada-lovelace/timestamp.txt"] == b"2026-10-05 11:30:00"
+
+
+@pytest.mark.parametrize("text", ["5 octobre 2026 1130", "5. Okt. 2026 1130", "Oct 45, 2026 1130 AM"])
+def test_a_time_that_cannot_be_read_waits_for_a_person(text, collected):
+    (row,) = collected(brightspace(text))
+    assert (row.state, row.for_a_person) == (State.COLLECTED, True)
+    assert row.note == f"“{text}” is no time that can be read: it counts as in time."
+
+
+def test_an_id_written_otherwise_in_a_later_sheet_is_the_same_student(collected, course):
+    collected({"lovelaceada_4101_1_hw3.ipynb": notebook()}, roster=SHEETS["canvas"]())
+    changed = [dataclasses.replace(s, login="Ada" if s.login == "ada" else s.login) for s in CLASS]
+    collected({"lovelaceada_4101_2_hw3.ipynb": notebook("2")}, roster=lms.canvas_sheet(changed))
+    assert submitted(course) == {"ada/hw3.ipynb": notebook("2")}
+    changed = [dataclasses.replace(s, login=s.login.lstrip("0")) for s in CLASS]
+    sentence = "has '123', and the course '00123': a spreadsheet program leaves out zeros. Export the sheet again"
+    with pytest.raises(CourseError, match=sentence):
+        collected({"lovelaceada_4101_2_hw3.ipynb": notebook("2")}, roster=lms.canvas_sheet(changed))
+    export = lms.gradescope_files([HandedIn(dataclasses.replace(CLASS[10], login="123", first="L."), {NOTEBOOK: notebook()})])
+    rows = collected(export)
+    assert "123 is not in the course, and 00123 is" in " ".join(row.note for row in rows)
+    assert set(submitted(course)) == {"ada/hw3.ipynb"}
+
+
+def test_a_login_that_can_be_read_in_several_ways_is_asked_for(collected, course):
+    when = "attempt_2026-10-05-11-30-12_hw3.ipynb"
+    rows = collected({f"hw_team_{name}_{when}": notebook(name) for name in ("ann", "bob")})
+    assert {row.note for row in rows} == {
+        f"The login may be team_{name} or {name}: give the sheet of the course with --roster." for name in ("ann", "bob")
+    }
+    rows = collected({f"Homework 3_john_smith_{when}": notebook()}, name="2.zip")
+    assert "The login may be john_smith or smith: give the sheet of the course with --roster." in [row.note for row in rows]
+    assert not submitted(course)
+
+
 # --- what students can do to it --------------------------------------------------------------------------------------
 
 
@@ -494,8 +620,57 @@ def test_a_name_of_the_system_counts_only_where_the_system_puts_it(collected, co
 
 
 def test_a_time_that_a_student_wrote_is_not_believed(collected, course):
-    collected({"ada/hw3.ipynb": notebook(), "ada/timestamp.txt": b"2020-01-01 00:00:00 UTC", "bob/hw3.ipynb": notebook()})
+    rows = collected(
+        {"ada/hw3.ipynb": notebook(), "ada/timestamp.txt": b"2020-01-01 00:00:00 UTC", "bob/hw3.ipynb": notebook()}
+    )
     assert set(submitted(course)) == {"ada/hw3.ipynb", "bob/hw3.ipynb"}
+    assert notes(rows) == {"ada": "The timestamp.txt that was handed in is left out: nbgrader would believe it."}
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_many_files_of_one_student_do_not_decide_whose_download_it_is(metadata, collected, course):
+    files = lms.gradescope_files([HandedIn(s, {NOTEBOOK: notebook(s.login)}) for s in CLASS[:3]])
+    files |= {f"assignment_88_export/submission_7001/digit_{n}_2_a.png": b"x" for n in range(40)}
+    if not metadata:
+        del files["assignment_88_export/submission_metadata.yml"]
+    collected(files)
+    there = {name.split("/")[0] for name in submitted(course)}
+    assert there == ({s.login for s in CLASS[:3]} if metadata else {f"submission_{7000 + n}" for n in range(3)})
+
+
+@pytest.mark.parametrize("name", ["..", ".", "/x", "a/../../b", "_."])
+def test_a_name_that_leads_elsewhere_behind_the_systems_part_is_left_out(name, collected, course):
+    rows = collected({f"lovelaceada_4101_9000_{name}": b"x", "oneilpat_4102_9001_hw3.ipynb": notebook()})
+    assert [row.student for row in rows if row.state is State.COLLECTED][-1] == "4102"
+    assert submitted(course)["4102/hw3.ipynb"] == notebook()
+
+
+def test_a_file_and_a_folder_of_one_name_get_two(collected, course):
+    for n, names in enumerate((["9000_a", "9001_a/b"], ["9000_a/b", "9001_a"])):
+        collected({f"lovelaceada_410{n}_{name}": b"x" for name in names})
+        assert {name.split("/", 1)[1] for name in submitted(course) if name.startswith(f"410{n}")} <= {
+            "a",
+            "a/b",
+            "a (2)/b",
+            "a (2)",
+        }
+
+
+def test_a_folder_that_cannot_be_written_stops_nobody_else(collected, course):
+    (course.root / "submitted").mkdir()
+    (course.root / "submitted/4101").write_text("a file where a folder belongs")
+    rows = collected({"lovelaceada_4101_1_hw3.ipynb": notebook(), "oneilpat_4102_2_hw3.ipynb": notebook()})
+    assert states(rows) == {"4101": State.NOT_COLLECTED, "4102": State.COLLECTED}
+    assert notes(rows)["4101"].startswith("It could not be put into the student's folder: ")
+
+
+def test_letters_that_steer_a_terminal_are_not_in_the_table(collected, course):
+    files = lms.gradescope_files([HandedIn(dataclasses.replace(CLASS[0], first="\x9b2JAda"), {NOTEBOOK: notebook()})])
+    (row,) = [row for row in collected(files) if row.student]
+    assert row.name == "\N{REPLACEMENT CHARACTER}2JAda Lovelace"
+    sheet = lms.canvas_sheet([dataclasses.replace(CLASS[0], last="Love\x1blace")])
+    rows = collected({"x_4101_1_hw3.ipynb": notebook()}, roster=sheet)
+    assert all(row.name.isprintable() for row in rows)
 
 
 def test_a_file_or_folder_that_has_the_notebooks_name_gets_another(collected, course):
@@ -593,6 +768,7 @@ def test_an_archive_that_cannot_be_read_is_refused_in_a_sentence(name, data, sen
 PARTS = st.sampled_from(
     [
         *("ada", "..", ".", "", "hw3.ipynb", "hw3", "__MACOSX", "timestamp.txt", "collected.json", "submission_metadata.yml"),
+        *("lovelaceada_4101_9000_..", "lovelaceada_4101_9000_.", "lovelaceada_4101_9001_a", "x_4102_9000__.", "digit_1_2_a"),
         *("lovelaceada_LATE_4101_9001_hw3.ipynb", "Ada Lovelace_4101_assignsubmission_file_", "index.html", "con", "a\\b", "~"),
         *(
             "1-2 - Ada Lovelace - Oct 5, 2026 1130 AM",

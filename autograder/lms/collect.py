@@ -21,12 +21,14 @@ The record, downloaded/ASSIGNMENT/collected.json, is for what brings feedback ba
         "notebook": "hw3.ipynb",                                        its name in submitted/
         "time": "2026-10-05T11:30:12+02:00", "late": true,              or null
         "name": "Ada Lovelace", "lms_ids": {"id": "4101", "login": "ada"},
-        "placed": {"hw3.ipynb": "…sha256…", "timestamp.txt": "…"}}}}
+        "placed": {"hw3.ipynb": "…sha256…", "timestamp.txt": "…"}}},
+     "expected": {…}}                                               as students: what `nbgrader zip_collect` is to copy
 """
 
 import contextlib
 import dataclasses
 import datetime
+import functools
 import hashlib
 import json
 import os
@@ -44,8 +46,8 @@ from nbgrader.coursedir import CourseDirectory
 from autograder.errors import CourseError
 from autograder.lms import downloads
 from autograder.lms.downloads import Entry
-from autograder.lms.people import Person, Roster
-from autograder.lms.plan import Due, Placement, Plan, Row, State, Who, hash_of, plan, stamp
+from autograder.lms.people import Person, Roster, same_but_for_zeros
+from autograder.lms.plan import Due, Placement, Plan, Row, State, Who, begins, hash_of, plan, stamp
 from autograder.lms.sheets import Column, Sheet, System, plain
 from autograder.lms.times import Reading
 from autograder.lms.wanted import Wanted
@@ -55,6 +57,7 @@ from autograder.nbgrader.submitted import TIMESTAMP
 
 FORMAT = 1
 RECORD = "collected.json"
+NOBODY = "none"  # says by hand that something said before does not hold
 HANDED_IN = "lastmodifiedsubmission"  # Moodle's name of a column, as `plain` has it
 EXTRACTED, ARCHIVE, REPLACED = "extracted", "archive", "replaced"
 
@@ -80,7 +83,21 @@ def recorded(where: pathlib.Path) -> dict[str, Any]:
         found = {}
     except (OSError, ValueError) as error:
         raise CourseError(f"{where / RECORD} is damaged: put back a copy of it, or move it away. {error}") from error
-    return {"format": FORMAT, "archives": [], "who": {}, "students": {}, **found}
+    return {"format": FORMAT, "archives": [], "who": {}, "students": {}, "expected": {}, **found}
+
+
+def settled(coursedir: CourseDirectory, where: pathlib.Path) -> dict[str, Any]:
+    """The record, with what nbgrader was to copy and has copied."""
+    record = recorded(where)
+    for student, about in record.pop("expected").items():
+        if contents(students_folder(coursedir, student, where.name)) == about["placed"]:
+            record["students"][student] = about
+    return record
+
+
+def students_folder(coursedir: CourseDirectory, student: str, assignment_id: str) -> pathlib.Path:
+    """Where a student's submission lies."""
+    return pathlib.Path(coursedir.format_path(coursedir.submitted_directory, student, assignment_id))
 
 
 def archives(
@@ -213,13 +230,18 @@ def transfer(placed: Placement, to: pathlib.Path, aside: pathlib.Path) -> None:
         if placed.time:
             (made(new) / TIMESTAMP).write_text(stamp(placed.time), encoding="utf-8")
         if contents(to):
-            number = 1
-            while (aside / str(number)).exists():
-                number += 1
-            shutil.move(to, made(aside) / str(number))
+            set_aside(to, aside)
         elif to.exists():
             shutil.rmtree(to)  # there is no file in it
-        new.rename(to)
+        made(new).rename(to)
+
+
+def set_aside(folder: pathlib.Path, aside: pathlib.Path) -> None:
+    """Moves a student's folder among those of before."""
+    number = 1
+    while (aside / str(number)).exists():
+        number += 1
+    shutil.move(folder, made(aside) / str(number))
 
 
 def made(folder: pathlib.Path) -> pathlib.Path:
@@ -238,7 +260,7 @@ class Options:
         roster: the sheet with the students of the course; None: whoever is in the gradebook, and whoever is new.
         id_column: which of its columns is nbgrader's id.
         reading: how times are read.
-        who: whose something is, said by hand.
+        who: whose something is, said by hand; `NOBODY` takes back what was said before.
         dry: whether nothing is to be changed.
     """
 
@@ -259,8 +281,8 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
         if not source.exists():
             raise CourseError(f"{source} is not there.")
     where = folder(coursedir, assignment_id)
-    wanted, record = Wanted.of(coursedir, assignment_id), recorded(where)
-    record |= {"assignment": assignment_id, "who": {**record["who"], **options.who}}
+    wanted, record = Wanted.of(coursedir, assignment_id), settled(coursedir, where)
+    record |= {"assignment": assignment_id, "who": said(record["who"], options.who)}
     new = noted(sources, where, record)
     found = archives(where, record, new)
     if not found:
@@ -286,6 +308,13 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
             shutil.rmtree(where / EXTRACTED)
         (extracted / EXTRACTED).rename(where / EXTRACTED)
     return rows
+
+
+def said(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """What is said by hand, after what was said before and what is said or taken back now."""
+    back = [name for name, student in now.items() if student == NOBODY]
+    left = {name: of for name, of in before.items() if not any(begins(name, one) or begins(one, name) for one in back)}
+    return left | {name: student for name, student in now.items() if student != NOBODY}
 
 
 def unpacked(found: Sequence[tuple[pathlib.Path, str]], to: pathlib.Path) -> list[list[Entry]]:
@@ -339,7 +368,15 @@ def planned(
     unread = 0
     if options.roster is not None:
         sheet = Sheet.read(options.roster)
-        roster = Roster.of(sheet, options.id_column, {person.student for person in known.people})
+        ids = {person.student for person in known}
+        roster = Roster.of(sheet, options.id_column, ids)
+        for person in roster:
+            alike = [student for student in ids if same_but_for_zeros(student, person.student)]
+            if alike and person.student not in ids:
+                raise CourseError(
+                    f"{options.roster} has {person.student!r}, and the course {alike[0]!r}: a spreadsheet program leaves out "
+                    "zeros. Export the sheet again, and give it as it is."
+                )
         times, unread = times_in(sheet, roster, options.reading)
     who = Who(roster, options.roster is not None, record["who"])
     done = plan(read, who, wanted, due_of(coursedir, gradebook, wanted.assignment_id), times)
@@ -396,17 +433,36 @@ def carried_out(
     if gradebook is not None:
         enrol(gradebook, done)
     rows = list(done.rows)
+    theirs = functools.partial(students_folder, coursedir, assignment_id=where.name)
     for placed in done.placements:
         student = placed.person.student
-        to = pathlib.Path(coursedir.format_path(coursedir.submitted_directory, student, where.name))
+        to = theirs(student)
         state, why = compared(placed, to, record["students"].get(student, {}))
+        if gradebook and not why and state is not State.UNCHANGED:
+            try:
+                transfer(placed, to, where / REPLACED / student)
+            except OSError as error:
+                if error.errno in downloads.FULL:
+                    raise CourseError(f"{to} cannot be written: {error.strerror}.") from error
+                state, why = State.NOT_COLLECTED, f"It could not be put into the student's folder: {error.strerror}."
         at = next(n for n, row in enumerate(rows) if row.student == student and row.state is State.COLLECTED)
         note, look = " ".join(filter(None, [rows[at].note, why])), rows[at].for_a_person or bool(why)
         rows[at] = dataclasses.replace(rows[at], state=state, note=note, for_a_person=look)
         if gradebook and not why:
-            if state is not State.UNCHANGED:
-                transfer(placed, to, where / REPLACED / student)
             record["students"][student] = about_placed(placed)
+    kept = {placed.person.student for placed in done.placements}
+    for student, about in list(record["students"].items()):
+        file = "/".join(filter(None, [about["folder"], about["file"]]))
+        if student in kept or done.whose.get((about["archive"], file), student) == student:
+            continue
+        note = f"What was collected before is not theirs: it is moved to {where.name}/{REPLACED}/{student}."
+        if contents(theirs(student)) != about["placed"]:
+            note = "What was collected before is not theirs, and was changed since: look into the student's folder."
+        elif gradebook:
+            set_aside(theirs(student), where / REPLACED / student)
+        if gradebook:
+            del record["students"][student]
+        rows.append(Row(State.TAKEN_BACK, student, about["name"], file, note=note, for_a_person=True))
     return rows
 
 

@@ -23,7 +23,7 @@ import stat
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import yaml
@@ -42,6 +42,7 @@ LITTER = re.compile(r"__MACOSX|\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.ipynb_
 DRIVE = re.compile(r"[A-Za-z]:")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 METADATA = "submission_metadata.yml"
+EXPORT = re.compile(r"assignment_\d+_export.*")  # the folder around everything
 MAX_METADATA = 64 << 20
 NOTEBOOK_ENDING = re.compile(r"\.ipynb(\.(txt|json))?$", re.IGNORECASE)
 
@@ -80,9 +81,12 @@ class Upload:
         who: what its name says of who that is: (`Column`, value), the surest first.
         own: the id that they get where nobody knows them; "" where the name has none that stays the same.
         name: theirs, as the system writes it; "" where it does not.
+        place: the part of its path by which the system says whose it is, and
+        begins: how that begins for all that they hand in.
         attempt: what it was handed in with: of one student and archive, files of the same attempt belong together.
         file: its path as the student knows it.
-        time: when, or None where the system does not say.
+        time: when, or None where the system does not say, or where it cannot be read:
+        unread: the text then.
         late: whether the system says that it was late.
         rank: a number that grows from one upload to the next, or 0.
     """
@@ -92,11 +96,20 @@ class Upload:
     who: tuple[tuple[str, str], ...]
     own: str
     name: str
+    place: str
+    begins: str
     attempt: str
     file: str
     time: datetime.datetime | None = None
+    unread: str = ""
     late: bool = False
     rank: int = 0
+
+    @property
+    def account(self) -> str:
+        """What differs between two of the same name, in one system."""
+        numbers = [value for kind, value in self.who if kind == Column.LMS_ID]
+        return numbers[0] if numbers and self.system is not System.PLAIN else self.own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,14 +283,6 @@ class Named:
     match: re.Match[str]
 
 
-def found_in(parts: Sequence[str], pattern: re.Pattern[str]) -> Named | None:
-    """The first part of a path that a pattern fits."""
-    for at, part in enumerate(parts):
-        if match := pattern.fullmatch(unicodedata.normalize("NFC", part)):
-            return Named(at, match)
-    return None
-
-
 def file_of(entry: Entry, named: Named) -> str:
     """The path that the student gave a file: what the system left of its name, and what lies below."""
     own = named.match.groupdict().get("file") or ""
@@ -289,9 +294,8 @@ def canvas(entry: Entry, named: Named, reading: Reading) -> Upload:
     m = named.match
     file = f"{m['text']}.html" if m["text"] else file_of(entry, named)
     who = ((Column.LMS_ID, m["id"]),)
-    return Upload(
-        entry, System.CANVAS, who, m["id"], m["name"], "", file, late=bool(m["late"]), rank=int((m["rank"] or "0")[:18])
-    )
+    late, rank = bool(m["late"]), int((m["rank"] or "0")[:18])
+    return Upload(entry, System.CANVAS, who, m["id"], m["name"], m[0], m["name"], "", file, late=late, rank=rank)
 
 
 def moodle(entry: Entry, named: Named, reading: Reading) -> Upload:
@@ -299,7 +303,8 @@ def moodle(entry: Entry, named: Named, reading: Reading) -> Upload:
     m = named.match
     who = ((Column.LMS_ID, m["id"]), (Column.NAME, m["name"]))
     file = file_of(entry, named) or entry.parts[-1]
-    return Upload(entry, System.MOODLE, who, from_name(m["name"]), m["name"], m["id"], file)
+    begins = f"{m['name']}_{m['id']}"
+    return Upload(entry, System.MOODLE, who, from_name(m["name"]), m["name"], m[0], begins, m["id"], file)
 
 
 def brightspace(entry: Entry, named: Named, reading: Reading) -> Upload:
@@ -307,7 +312,11 @@ def brightspace(entry: Entry, named: Named, reading: Reading) -> Upload:
     m = named.match
     file = file_of(entry, named) or entry.parts[-1]
     who = ((Column.NAME, m["name"]), (Column.LMS_ID, m["id"]))
-    return Upload(entry, System.BRIGHTSPACE, who, from_name(m["name"]), m["name"], m[0], file, time=reading.read(m["when"]))
+    time, begins = reading.read(m["when"]), m[0].split(" ")[0]
+    unread = "" if time else m["when"]
+    return Upload(
+        entry, System.BRIGHTSPACE, who, from_name(m["name"]), m["name"], m[0], begins, m[0], file, time=time, unread=unread
+    )
 
 
 def blackboard(entry: Entry, named: Named, reading: Reading) -> Upload:
@@ -320,7 +329,8 @@ def blackboard(entry: Entry, named: Named, reading: Reading) -> Upload:
         when = datetime.datetime.strptime(m["when"], "%Y-%m-%d-%H-%M-%S")
     time = None if when == datetime.datetime.min else reading.placed(when)
     who = tuple((Column.LOGIN, login) for login in logins)
-    return Upload(entry, System.BLACKBOARD, who, logins[-1], "", m["when"], file_of(entry, named) or entry.parts[-1], time=time)
+    file, unread = file_of(entry, named) or entry.parts[-1], "" if time else m["when"]
+    return Upload(entry, System.BLACKBOARD, who, "", "", m[0], m["name"], m["when"], file, time=time, unread=unread)
 
 
 # Where a file fits the names of two systems, the first counts.
@@ -344,9 +354,11 @@ def read(entries: Sequence[Entry], reading: Reading, assignment_id: str = "") ->
     archive = entries[0].archive if entries else ""
     others = [(entry, entry.problem) for entry in entries if entry.problem or entry.litter]
     good = [entry for entry in entries if not entry.problem and not entry.litter]
+    if of_gradescope := gradescope(archive, good, others, reading):
+        return of_gradescope
     system, found = counted(good)
     if not found:
-        return gradescope(archive, good, others, reading) or in_folders(archive, good, others, assignment_id)
+        return in_folders(archive, good, others, assignment_id)
     if system is System.BRIGHTSPACE:
         reading = reading.settled(named.match["when"] for named in found.values())
     uploads = []
@@ -357,32 +369,57 @@ def read(entries: Sequence[Entry], reading: Reading, assignment_id: str = "") ->
         elif system is System.BLACKBOARD and not found[entry].match["file"]:
             others.append((entry, ""))  # what it says itself of an attempt
         else:
-            uploads.append(READERS[system][1](entry, found[entry], reading))
+            upload = READERS[system][1](entry, found[entry], reading)
+            if wrong := misplaced(upload.file.split("/")):  # the system's part of `ada_1_2_..` hid it
+                others.append((entry, wrong))
+            else:
+                uploads.append(upload)
     return Download(archive, system, with_ids(uploads) if system is System.BLACKBOARD else uploads, others)
 
 
 def with_ids(uploads: Sequence[Upload]) -> list[Upload]:
-    """Blackboard's, with the login that is left of each name without the words of the assignment's, with which all begin."""
+    """Blackboard's, with only those readings of a login that leave out no more than words with which all names begin.
+
+    These are the words of the assignment's name, and no login has a space. Who is not known gets the one that is left as id.
+    """
     names = [upload.who[0][1].split("_") for upload in uploads]  # of what may be the login, the longest stands first
-    if len({tuple(name) for name in names}) < 2:
-        return list(uploads)
     shared = 0
     while all(len(name) > shared + 1 for name in names) and len({name[shared] for name in names}) == 1:
         shared += 1
-    return [dataclasses.replace(upload, own=upload.who[shared][1]) for upload in uploads]
+    made = []
+    for upload in uploads:
+        who = tuple(each for each in upload.who[: shared + 1] if " " not in each[1])
+        made.append(dataclasses.replace(upload, who=who, own=who[0][1] if len(who) == 1 else ""))
+    return made
 
 
 def counted(entries: Sequence[Entry]) -> tuple[System, dict[Entry, Named]]:
-    """The system whose names most files have, and what their names say; nothing where no system's are in the majority."""
-    best: tuple[System, dict[Entry, Named]] = System.PLAIN, {}
-    for system, (pattern, _) in READERS.items():
-        found = {entry: named for entry in entries if (named := found_in(entry.parts, pattern))}
-        depths = collections.Counter(named.at for named in found.values())
-        at = depths.most_common(1)[0][0] if depths else 0
-        found = {entry: named for entry, named in found.items() if named.at == at}
-        if len(found) > max(len(best[1]), len(entries) // 2 - 1):
-            best = system, found
-    return best
+    """The system that has made the names at one depth, and what they say; nothing where no system has.
+
+    Students' own files lie below their places, however many they are: so the names of a folder count together, and in most
+    folders of a depth most of them must fit.
+    """
+    for at in range(MAX_DEPTH):
+        above = [entry for entry in entries if len(entry.parts) <= at]
+        inside = collections.defaultdict[tuple[str, ...], set[str]](set)
+        for entry in entries:
+            if len(entry.parts) > at:
+                inside[entry.parts[:at]].add(unicodedata.normalize("NFC", entry.parts[at]))
+        if any(NOTEBOOK_ENDING.search(entry.parts[-1]) for entry in above):
+            break
+        votes = {system: sum(is_made_by(system, names) for names in inside.values()) for system in READERS}
+        system = max(READERS, key=lambda system: votes[system])
+        if votes[system] >= max(len(above), 1) and 2 * votes[system] > len(inside):
+            pattern = READERS[system][0]
+            parts = ((entry, unicodedata.normalize("NFC", entry.parts[at])) for entry in entries if len(entry.parts) > at)
+            return system, {entry: Named(at, match) for entry, part in parts if (match := pattern.fullmatch(part))}
+    return System.PLAIN, {}
+
+
+def is_made_by(system: System, names: Collection[str]) -> bool:
+    """Whether a system has made most names of a folder."""
+    pattern, own = READERS[system][0], set(names) - ADDED[system]
+    return 2 * sum(pattern.fullmatch(name) is not None for name in own) >= len(own) > 0
 
 
 NOBODY = "Its name does not say whose it is."
@@ -398,6 +435,8 @@ def gradescope(
     if not places or places[0].path is None:
         return None
     metadata, path, above = places[0], places[0].path, places[0].parts[:-1]
+    if above and not (len(above) == 1 and EXPORT.fullmatch(above[0])):  # what lies deeper may be a student's
+        return None
     try:
         listed = yaml.load(path.read_bytes()[:MAX_METADATA], Loader=Untagged)
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError) as error:
@@ -411,12 +450,17 @@ def gradescope(
         if not submitters:
             left.append((entry, NOBODY))
         for of in submitters:
-            name, number, email = (str(said(of, key) or "") for key in ("name", "sid", "email"))
+            name, number, email = (shown(str(said(of, key) or "")) for key in ("name", "sid", "email"))
             kinds = (Column.NUMBER, number), (Column.EMAIL, email), (Column.LOGIN, number), (Column.NAME, name)
             who, file = tuple((kind, value) for kind, value in kinds if value), "/".join(below[1:])
-            time = read_time(said(about, "created_at"), reading)
-            uploads.append(Upload(entry, System.GRADESCOPE, who, number or email, name, below[0], file, time=time))
-    return Download(archive, System.GRADESCOPE, uploads, left) if 2 * len(uploads) >= len(files) else None
+            stated = said(about, "created_at")
+            time = read_time(stated, reading)
+            unread, place = shown(str(stated)) if stated and time is None else "", below[0]
+            own = number or email
+            uploads.append(
+                Upload(entry, System.GRADESCOPE, who, own, name, place, place, place, file, time=time, unread=unread)
+            )
+    return Download(archive, System.GRADESCOPE, uploads, left) if uploads else None
 
 
 def read_time(stated: Any, reading: Reading) -> datetime.datetime | None:
@@ -471,7 +515,7 @@ def in_folders(archive: str, entries: Sequence[Entry], others: list[tuple[Entry,
         who = tuple(
             (kind, student) for kind in ("student", Column.LOGIN, Column.NUMBER, Column.EMAIL, Column.LMS_ID, Column.NAME)
         )
-        uploads.append(Upload(entry, System.PLAIN, who, student, "", student, "/".join(rest)))
+        uploads.append(Upload(entry, System.PLAIN, who, student, "", below[0], below[0], student, "/".join(rest)))
     return Download(archive, System.PLAIN, uploads, others)
 
 

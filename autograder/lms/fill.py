@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from autograder.errors import CourseError
+from autograder.lms.downloads import shown
 from autograder.lms.people import Roster
 from autograder.lms.sheets import Column, Sheet, System, plain
 
@@ -304,13 +305,13 @@ def as_number(text: str) -> float | None:
 def name(sheet: Sheet, row: int) -> str:
     """A student's, as the sheet has it."""
     whole = f"{sheet.cell(row, Column.FIRST)} {sheet.cell(row, Column.LAST)}".strip()
-    return sheet.cell(row, Column.NAME) or whole
+    return shown(sheet.cell(row, Column.NAME) or whole)
 
 
 def who(sheet: Sheet, row: int) -> str:
     """What the sheet calls somebody whom the course does not know."""
     columns = (Column.LOGIN, Column.NUMBER, Column.EMAIL, Column.LMS_ID)
-    return next((value for column in columns if (value := sheet.cell(row, column))), "")
+    return shown(next((value for column in columns if (value := sheet.cell(row, column))), ""))
 
 
 def filled_beside(path: pathlib.Path) -> pathlib.Path:

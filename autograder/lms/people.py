@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from autograder.errors import CourseError
+from autograder.lms.downloads import shown
 from autograder.lms.sheets import Column, Sheet, System, plain
 
 ORDER = (Column.LOGIN, Column.NUMBER, Column.EMAIL, Column.LMS_ID)
@@ -83,7 +84,11 @@ class Roster:
             column = numbered(sheet, id_column)
             if wrong := unfit(sheet, column):
                 raise CourseError(f"{sheet.path}: {id_column} cannot be the students' id: {wrong}")
-        people = [person(sheet, row, normal(sheet.cell(row, column))) for row in sheet.students]
+        same = {folded(student): student for student in known}  # a spreadsheet program may have changed `ada` into `Ada`
+        ids = [normal(sheet.cell(row, column)) for row in sheet.students]
+        people = [
+            person(sheet, row, same.get(folded(student), student)) for row, student in zip(sheet.students, ids, strict=True)
+        ]
         return cls(people, {each.student: row for each, row in zip(people, sheet.students, strict=True)}, sheet.system)
 
     def known_as(self, kind: str, value: str) -> list[Person]:
@@ -99,11 +104,11 @@ class Roster:
 
 def person(sheet: Sheet, row: int, student: str) -> Person:
     """The student in a row of a sheet."""
-    first, last = sheet.cell(row, Column.FIRST), sheet.cell(row, Column.LAST)
+    first, last = shown(sheet.cell(row, Column.FIRST)), shown(sheet.cell(row, Column.LAST))
     if not first and not last:
-        first, last = halves(sheet.cell(row, Column.NAME))
+        first, last = halves(shown(sheet.cell(row, Column.NAME)))
     ids = {str(column): value for column in (Column.LOGIN, Column.NUMBER, Column.LMS_ID) if (value := sheet.cell(row, column))}
-    return Person(student, first, last, sheet.cell(row, Column.EMAIL), ids)
+    return Person(student, first, last, shown(sheet.cell(row, Column.EMAIL)), ids)
 
 
 def halves(name: str) -> tuple[str, str]:
@@ -127,7 +132,8 @@ def chosen(sheet: Sheet, known: Collection[str]) -> Column:
             f"{', '.join(filter(None, sheet.names))}."
         )
     # The first of those that name most.
-    return max(fit, key=lambda column: sum(normal(sheet.cell(row, column)) in known for row in sheet.students))
+    there_already = {folded(student) for student in known}
+    return max(fit, key=lambda column: sum(folded(sheet.cell(row, column)) in there_already for row in sheet.students))
 
 
 def numbered(sheet: Sheet, name: str) -> Column | int:
@@ -171,6 +177,11 @@ def unsafe(student: str) -> str:
 def normal(student: str) -> str:
     """An id with its letters composed in the one way that all sheets of a course share."""
     return unicodedata.normalize("NFC", student)
+
+
+def same_but_for_zeros(student: str, other: str) -> bool:
+    """Whether an id is another without the zeros in front, which a spreadsheet program takes for a number and leaves out."""
+    return student != other and student.isdecimal() and other.isdecimal() and student.lstrip("0") == other.lstrip("0")
 
 
 def folded(text: str) -> str:

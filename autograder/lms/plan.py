@@ -21,7 +21,7 @@ from typing import Any
 from autograder.grading.notebook import MAX_BYTES
 from autograder.lms import downloads
 from autograder.lms.downloads import Download, Upload
-from autograder.lms.people import Person, Roster, halves, normal, unsafe
+from autograder.lms.people import Person, Roster, halves, letters, normal, same_but_for_zeros, unsafe
 from autograder.lms.sheets import Column, System
 from autograder.lms.wanted import Wanted
 from autograder.nbgrader.submitted import NOTEBOOK, TIMESTAMP
@@ -41,6 +41,7 @@ class State(enum.StrEnum):
     NOT_COLLECTED = "not collected"
     MISSING = "nothing came in"
     ADDED = "not a hand-in"
+    TAKEN_BACK = "taken back"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,23 @@ class Row:
 # --- who -------------------------------------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """Whose an upload is.
+
+    Attributes:
+        person: None where nobody is known,
+        why: and the reason, as a sentence.
+        by: what was said by hand, where that was asked.
+        sure: whether more than a name says so, which others may have, too.
+    """
+
+    person: Person | None
+    why: str = ""
+    by: str = ""
+    sure: bool = True
+
+
 @dataclasses.dataclass
 class Who:
     """Finds out whose an upload is.
@@ -79,7 +97,7 @@ class Who:
     Args:
         roster: who is in the course.
         is_all: whether nobody else is; otherwise whoever is unknown gets the id that their file's name says.
-        by_hand: a part of a path, or its beginning → the student whose it is.
+        by_hand: how the part of a path begins by which a system says whose it is → the student whose it is.
     """
 
     roster: Roster
@@ -87,43 +105,87 @@ class Who:
     by_hand: Mapping[str, str] = dataclasses.field(default_factory=dict)
     new: dict[str, Person] = dataclasses.field(default_factory=dict)
 
-    def of(self, upload: Upload) -> tuple[Person | None, str]:
-        """(the student, or None; why nobody is known, as a sentence, or "")"""
-        for beginning, student in self.by_hand.items():
-            if any(part.startswith(beginning) for part in upload.entry.parts):
-                found = self.roster.known_as("student", student)
-                return (found[0], "") if found else (None, f"--who names {student!r}, who is not in the course.")
+    def of_all(self, uploads: Sequence[Upload]) -> list[Found]:
+        """Whose each upload is; nobody's, where two who differ for the system would be taken for one."""
+        found = [self.of(upload) for upload in uploads]
+        accounts = collections.defaultdict[tuple[str, str, System], dict[str, Upload]](dict)
+        for upload, one in zip(uploads, found, strict=True):
+            if one.person:
+                for by in {"", one.by}:
+                    accounts[one.person.student, by, upload.system].setdefault(upload.account, upload)
+        checked = []
+        for upload, one in zip(uploads, found, strict=True):
+            if one.person and (one.by or not one.sure):
+                same = accounts[one.person.student, one.by, upload.system]
+                if len(same) > 1:
+                    one = Found(None, self.several(one, list(same.values())), one.by)
+            checked.append(one)
+        return checked
+
+    def several(self, one: Found, uploads: Sequence[Upload]) -> str:
+        """Why nobody is taken for one person, in a sentence."""
+        begins = sorted({upload.begins for upload in uploads})
+        if one.by:
+            return f"--who {one.by!r} fits several: {', '.join(begins)}. Say of each whose it is."
+        assert one.person is not None
+        called = f"Several are called {one.person.name or one.person.student}: {', '.join(begins)}."
+        if not self.is_all:
+            return f"{called} Give the sheet of the course with --roster."
+        return f"{called} Say whose each is: {' '.join('--who ' + shlex.quote(f'{begin}=STUDENT') for begin in begins)}"
+
+    def of(self, upload: Upload) -> Found:
+        """Whose an upload is, without a look at the others."""
+        said = [beginning for beginning in self.by_hand if begins(upload.place, beginning)]
+        if said:
+            by = max(said, key=len)
+            known = self.roster.known_as("student", self.by_hand[by])
+            return Found(known[0] if known else None, f"--who names {self.by_hand[by]!r}, who is not in the course.", by)
         for kind, value in upload.who:
             if kind == Column.LMS_ID and upload.system not in (self.roster.system, System.PLAIN):
                 continue
-            found = self.roster.known_as(kind, value)
-            if found and ("/" in found[0].student or found[0].student in (".", "..")):
-                return None, f"No folder can be named {found[0].student!r}, the id in the gradebook."
-            if len(found) > 1:
-                names = ", ".join(person.student for person in found)
-                whose = shlex.quote(f"{whole_name(upload)}=STUDENT")
-                return None, f"Several are called {value}: {names}. Say whose it is: --who {whose}"
-            if found:
-                namesakes = self.roster.known_as(Column.NAME, upload.name) if upload.system is System.MOODLE else []
-                if namesakes and found[0] not in namesakes:
-                    return None, (
-                        f"Its number is {found[0].name}'s in the sheet, and its name another's: give the worksheet of this "
-                        "assignment."
-                    )
-                return found[0], ""
+            known = self.roster.known_as(kind, value)
+            if known and ("/" in known[0].student or known[0].student in (".", "..")):
+                return Found(None, f"No folder can be named {known[0].student!r}, the id in the gradebook.")
+            if len(known) > 1:
+                names = ", ".join(person.student for person in known)
+                whose = shlex.quote(f"{upload.begins}=STUDENT")
+                return Found(None, f"Several are called {value}: {names}. Say whose it is: --who {whose}")
+            if known and upload.system is System.MOODLE and kind == Column.LMS_ID and not may_be_called(upload.name, known[0]):
+                why = f"Its number is {known[0].name}'s in the sheet, and its name another's"
+                return Found(None, f"{why}: give the worksheet of this assignment.")
+            if known:
+                return Found(known[0], sure=kind != Column.NAME or upload.system is System.PLAIN)
+        if upload.system is System.MOODLE and (known := self.in_a_group(upload.name)):
+            names = ", ".join(person.student for person in known)
+            whose = shlex.quote(f"{upload.begins}=STUDENT")
+            why = f"It may be of {names}, with a group's name in front: give the worksheet of this assignment, or say it:"
+            return Found(None, f"{why} --who {whose}")
         if self.is_all:
-            return None, "Nobody in the sheet has this name or number."
+            return Found(None, "Nobody in the sheet has this name or number.")
+        return self.newcomer(upload)
+
+    def in_a_group(self, name: str) -> list[Person]:
+        """Whose name stands behind a group's, as Moodle writes both."""
+        return [person for ending in endings(name) for person in self.roster.known_as(Column.NAME, ending)]
+
+    def newcomer(self, upload: Upload) -> Found:
+        """Somebody whom nobody knew before, by what the system says of them."""
         student = normal(upload.own)
+        logins = [value for kind, value in upload.who if kind == Column.LOGIN]
+        if not student and len(logins) > 1:
+            readings = " or ".join(logins)
+            return Found(None, f"The login may be {readings}: give the sheet of the course with --roster.")
         if wrong := unsafe(student):
-            return None, f"{student or 'Its name'!r} {wrong}: give the sheet of the course with --roster."
+            return Found(None, f"{student or 'Its name'!r} {wrong}: give the sheet of the course with --roster.")
+        if alike := [person.student for person in self.roster if same_but_for_zeros(person.student, student)]:
+            return Found(
+                None, f"{student} is not in the course, and {alike[0]} is: give the sheet of the course with --roster."
+            )
         first, last = halves(upload.name) if upload.system is not System.CANVAS else ("", "")
         email = next((value for kind, value in upload.who if kind == Column.EMAIL and "@" in value), "")
         ids = {kind: value for kind, value in upload.who if kind in (Column.LOGIN, Column.NUMBER, Column.LMS_ID)}
         person = Person(student, first, last, email, ids if upload.system is not System.PLAIN else {})
-        before = self.new.setdefault(student, person)
-        if before.lms_ids != person.lms_ids:
-            return None, f"Several are called {upload.name or student}: give the sheet of the course with --roster."
-        return before, ""
+        return Found(self.new.setdefault(student, person), sure=False)
 
     def id_of_canvas(self, person: Person, uploads: Iterable[Upload] = ()) -> str:
         """The one id of a system that stays the same from one assignment to the next; "" where it is not known."""
@@ -133,9 +195,25 @@ class Who:
         return ids[0] if ids else ""
 
 
-def whole_name(upload: Upload) -> str:
-    """How the name begins of all that a student handed in, as far as the system says it."""
-    return upload.entry.parts[0].split(" ")[0] if upload.system is System.BRIGHTSPACE else upload.entry.parts[0]
+def begins(place: str, beginning: str) -> bool:
+    """Whether a part of a path begins so; `Smith_41` is no beginning of `Smith_4101`."""
+    rest = place[len(beginning) :]
+    return bool(beginning) and place.startswith(beginning) and not (beginning[-1].isalnum() and rest[:1].isalnum())
+
+
+def endings(name: str) -> list[str]:
+    """What stands behind the hyphens of a name, the longest first."""
+    return [name[at + 1 :] for at, letter in enumerate(name) if letter == "-"]
+
+
+# What Moodle writes instead of a name where it hides names.
+PARTICIPANT = {"participant", "teilnehmer", "teilnehmerin", "participante", "partecipante", "deelnemer"}
+
+
+def may_be_called(name: str, person: Person) -> bool:
+    """Whether a name, perhaps with a group's and a hyphen in front, may be a person's whose number stands behind it."""
+    own = {letters(person.name), letters(f"{person.last_name} {person.first_name}")}
+    return not person.name or any(letters(each) in own | PARTICIPANT for each in (name, *endings(name)))
 
 
 # --- what counts -----------------------------------------------------------------------------------------------------
@@ -226,10 +304,15 @@ Times = Mapping[str, datetime.datetime]
 
 @dataclasses.dataclass
 class Plan:
-    """What is to be done, and the table of it."""
+    """What is to be done, and the table of it.
+
+    Attributes:
+        whose: (archive, path there) → the student's id, or "" where nobody is known.
+    """
 
     placements: list[Placement] = dataclasses.field(default_factory=list)
     rows: list[Row] = dataclasses.field(default_factory=list)
+    whose: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     people: list[tuple[Person, str]] = dataclasses.field(default_factory=list)  # with their id of Canvas
 
 
@@ -241,16 +324,17 @@ def plan(read: Sequence[tuple[Order, Download]], who: Who, wanted: Wanted, due: 
         times: for hand-ins of which a download does not say when it was.
     """
     made, theirs = Plan(), dict[str, tuple[Person, dict[tuple[Order, str, str], list[Upload]]]]()
+    found = iter(who.of_all([upload for _, download in read for upload in download.uploads]))
     for order, download in read:
         made.rows += of_others(download)
-        for upload in download.uploads:
-            person, why = who.of(upload)
-            if person is None:
+        for upload, one in zip(download.uploads, found, strict=False):
+            made.whose[download.archive, "/".join(upload.entry.parts)] = one.person.student if one.person else ""
+            if one.person is None:
                 made.rows.append(
-                    Row(State.NOT_COLLECTED, "", upload.name, upload.entry.name, "", upload.time, upload.late, why, True)
+                    Row(State.NOT_COLLECTED, "", upload.name, upload.entry.name, "", upload.time, upload.late, one.why, True)
                 )
             else:
-                attempts = theirs.setdefault(person.student, (person, collections.defaultdict(list)))[1]
+                attempts = theirs.setdefault(one.person.student, (one.person, collections.defaultdict(list)))[1]
                 attempts[order, download.archive, upload.attempt].append(upload)
     for student in sorted(theirs):
         person, attempts = theirs[student]
@@ -306,6 +390,8 @@ def of_student(
     if choice.wrong and any(not chosen(attempt, wanted).wrong for attempt in ordered[:-1]):
         choice.wrong.append("An earlier one is right.")
     time = last.time or in_sheet
+    if unread := next((upload.unread for upload in last.uploads if upload.unread and not time), ""):
+        choice.wrong.append(f"“{unread}” is no time that can be read: it counts as in time.")
     if last.late and time is None:
         moment = due(person.student)
         time = moment and moment + datetime.timedelta(seconds=1)
@@ -360,7 +446,8 @@ def chosen(attempt: Attempt, wanted: Wanted) -> Choice:
     if not found and not others:
         made.wrong.append(no_notebook(attempt))
     placed = left | set(made.files.values())
-    beside(made.files, [upload for upload in attempt.uploads if upload not in placed])
+    if beside(made.files, [upload for upload in attempt.uploads if upload not in placed]):
+        made.odd.append(f"The {TIMESTAMP} that was handed in is left out: nbgrader would believe it.")
     if left:
         made.odd.append(f"Not the last: {', '.join(sorted(downloads.shown(upload.file) for upload in left))}.")
     made.counts = made.files[made.notebook] if made.notebook else attempt.uploads[0]
@@ -394,12 +481,17 @@ def no_notebook(attempt: Attempt) -> str:
     return "There is no notebook."
 
 
-def beside(files: dict[str, Upload], others: Iterable[Upload]) -> None:
-    """Gives what was handed in beside the notebook names there, which no other file, and no folder of one, has."""
-    taken, folders = {*files, TIMESTAMP}, set[str]()
+def beside(files: dict[str, Upload], others: Iterable[Upload]) -> bool:
+    """Gives what was handed in beside the notebook names there, which no other file, and no folder of one, has.
+
+    Returns:
+        whether one was left out that says when it was handed in.
+    """
+    taken, folders, stated = {*files, TIMESTAMP}, set[str](), False
     for upload in others:
         to = pathlib.PurePosixPath(upload.file)
-        if str(to) == TIMESTAMP:  # nbgrader would believe it
+        if str(to) == TIMESTAMP:
+            stated = True
             continue
         first, number = pathlib.PurePosixPath(to.parts[0]), 1
         while str(to) in taken or str(to) in folders or not taken.isdisjoint(map(str, to.parents)):
@@ -408,6 +500,7 @@ def beside(files: dict[str, Upload], others: Iterable[Upload]) -> None:
         files[str(to)] = upload
         taken.add(str(to))
         folders |= set(map(str, to.parents))
+    return stated
 
 
 def hash_of(path: pathlib.Path) -> str:

@@ -43,7 +43,7 @@ class Packed:
 
 def collected(coursedir: CourseDirectory, assignment_id: str) -> dict[str, dict[str, Any]]:
     """student → what `autograder collect` has recorded of them; CourseError where the record is damaged."""
-    students: dict[str, dict[str, Any]] = collect.recorded(collect.folder(coursedir, assignment_id))["students"]
+    students: dict[str, dict[str, Any]] = collect.settled(coursedir, collect.folder(coursedir, assignment_id))["students"]
     return students
 
 

@@ -78,14 +78,15 @@ class CollectDownloads(FileNameCollectorPlugin):
         where = collect.folder(coursedir, coursedir.assignment_id)
         wanted = Wanted.of(coursedir, coursedir.assignment_id)
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
-            record = collect.recorded(where)
+            record = collect.settled(coursedir, where)
             entries = collect.entries_below(where / collect.EXTRACTED)
             done = collect.planned(coursedir, gradebook, entries, wanted, record, self.options(coursedir.root))
             collect.enrol(gradebook, done)
         for row in done.rows:
             if row.for_a_person:
                 self.log.warning("%s: %s %s: %s", row.student or "Nobody known", row.file, row.state, row.note)
-        record["students"] |= {placed.person.student: collect.about_placed(placed) for placed in done.placements}
+        # nbgrader has yet to copy them, and may stop before.
+        record["expected"] = {placed.person.student: collect.about_placed(placed) for placed in done.placements}
         collect.write(where / collect.RECORD, record | {"assignment": coursedir.assignment_id})
         return {str(upload.entry.path): (name, placed) for placed in done.placements for name, upload in placed.files.items()}
 
