@@ -666,7 +666,10 @@ def gradescope(
     assignment: Name = None,
     output: Annotated[pathlib.Path, typer.Option(help="Where to write the archive.")] = pathlib.Path("gradescope.zip"),
     visibility: Annotated[
-        str, typer.Option(metavar="WHEN", help="When students see it: visible, after_due_date, after_published or hidden.")
+        str,
+        typer.Option(
+            metavar="WHEN", help="When students see criteria and points: visible (at once), after_due_date or after_published."
+        ),
     ] = "visible",
     torch_index: Annotated[
         str, typer.Option(metavar="URL", help="The index to install torch from; for one without CUDA.", show_default=False)

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,10 @@ from autograder.assignment import Assignment
 from autograder.course import init
 from autograder.course.fill import cell, fill
 from autograder.course.folder import Course
+from autograder.criteria import Criterion
 from autograder.errors import CourseError
 from autograder.gradescope import VISIBILITIES, archive, mark
+from autograder.grading.verdict import CheckResult, Outcome, Status, Verdict
 from autograder.vae_swiss_roll.samples import RIGHT, sampler
 from tests import commands
 from tests.conftest import with_python_open_to_all
@@ -95,7 +98,13 @@ def test_torch_comes_from_the_index_that_was_named(course, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", [("--visibility", "never"), ("--torch-index", 'x"; rm -rf "$root'), ("--torch-index", "https://$(id)")]
+    "option",
+    [
+        ("--visibility", "never"),
+        ("--visibility", "hidden"),
+        ("--torch-index", 'x"; rm -rf "$root'),
+        ("--torch-index", "https://$(id)"),
+    ],
 )
 def test_an_option_that_cannot_be_is_refused(course, option):
     done = commands.run("autograder", "gradescope", *option, "--output", "/dev/null", cwd=course)
@@ -257,12 +266,24 @@ def test_a_hostile_submission_gets_its_points_and_nothing_else(marked, release):
     assert lost["output"].startswith("Your noise is scaled by the variance")
     assert {test["visibility"] for test in found["tests"]} == {"after_published"} <= set(VISIBILITIES)
     assert found["stdout_visibility"] == "hidden"
-    assert "6.5 of 8 points by machine." in found["output"]
+    assert not re.search(r"6\.5|of 8", found["output"])  # shown at once, whatever the visibility
     assert "(7 points): not yet marked; a person does that." in found["output"]
     assert "homework (1).ipynb counts, the only notebook there" in found["output"]
     assert "user id" not in found["output"]
     formats = {found[name] for name in found if name.endswith("_format")}
     assert formats == {"text"}
+
+
+@pytest.mark.parametrize("visibility", VISIBILITIES)
+def test_who_may_not_see_the_criteria_yet_sees_no_points(assignment, visibility):
+    lost, got = (Criterion(f"reparameterize.{name}", "reparameterize", 2.5, name, "", "") for name in ("lost", "got"))
+    checks = (CheckResult(lost, Outcome.FAILED, 0, "Look again."), CheckResult(got, Outcome.PASSED, 2.5))
+    found = mark.as_results(Verdict(Status.GRADED, checks, notes=("A cell was put back.",)), assignment, visibility)
+    assert ("2.5 of 8 points by machine." in found["output"]) == (visibility == "visible")
+    assert {test["visibility"] for test in found["tests"]} == {visibility}
+    about = {name: value for name, value in found.items() if name not in ("score", "tests")}
+    assert visibility == "visible" or "2.5" not in json.dumps(about)
+    assert found["output"].endswith("A cell was put back.")
 
 
 @pytest.mark.parametrize(

@@ -14,4 +14,5 @@ it starts. What Gradescope expects, and where that is written, is in `docs/grade
 """
 
 MARKING = "marking.json"
-VISIBILITIES = ("visible", "after_due_date", "after_published", "hidden")
+# Without their `hidden`, which does not hide the total: it is for tests that carry no points.
+VISIBILITIES = ("visible", "after_due_date", "after_published")

@@ -37,7 +37,7 @@ def write(
 
     Args:
         coursedir: of the course, whose own master notebook and files count.
-        visibility: when students see criteria and sentences; one of `VISIBILITIES`.
+        visibility: when students see criteria and points; one of `VISIBILITIES`.
         torch_index: the index to install torch from, or "" for the usual one.
 
     Raises:

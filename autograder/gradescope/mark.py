@@ -119,7 +119,8 @@ def as_results(verdict: Verdict, assignment: Assignment, visibility: str) -> dic
             }
         )
     by_person = [id for id, data in assignment.graded_cells.items() if data["grade"] and id not in assignment.test_cells]
-    sentences = [f"{verdict.score:g} of {machine:g} points by machine."]
+    # Students see this text at once, whatever the visibility of the criteria.
+    sentences = [f"{verdict.score:g} of {machine:g} points by machine."] if visibility == "visible" else []
     if by_person:
         points = sum(assignment.graded_cells[id]["points"] for id in by_person)
         sentences.append(
