@@ -40,6 +40,8 @@ class Lab:
             path = home / "lab" / "user-settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(settings), encoding="utf-8")
+        # nbgrader's Validate gives each cell 30 s, which a busy machine may need more than once.
+        (home / "nbgrader_config.py").write_text("c = get_config()\nc.Execute.timeout = 1800\n", encoding="utf-8")
         own = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"), str(home))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -94,7 +96,7 @@ class Lab:
     def close(self) -> None:
         """Ends the server and its kernels."""
         self._server.terminate()
-        self._server.wait(30)
+        self._server.wait()
         self._home.cleanup()
 
 
