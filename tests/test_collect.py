@@ -514,6 +514,15 @@ def test_what_is_said_by_hand_is_of_the_systems_part_of_a_name_and_can_be_taken_
     assert "noor" not in {row.student for row in rows if row.state is State.COLLECTED}
 
 
+def test_another_sheet_takes_nothing_back(collected, course):
+    files = {"lovelaceada_4101_1_hw3.ipynb": notebook()}
+    collected(files, roster=SHEETS["canvas"]())
+    rows = collected(files, roster=lms.canvas_sheet(CLASS[1:]))
+    assert notes(rows)["ada"] == "What was collected before may not be theirs, and stays."
+    assert submitted(course) == {"ada/hw3.ipynb": notebook()}
+    assert [row.state for row in collected(files, roster=SHEETS["canvas"]()) if row.student == "ada"] == [State.UNCHANGED]
+
+
 def test_one_word_by_hand_is_not_for_two_students(collected, course):
     rows = collected(alike("asmith1", "asmith2"), roster=SHEETS["brightspace"](), who={"4108": "asmith1", "4109": "asmith1"})
     assert states(rows)["asmith1"] == State.COLLECTED  # said of each

@@ -312,9 +312,14 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
 
 def said(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
     """What is said by hand, after what was said before and what is said or taken back now."""
-    back = [name for name, student in now.items() if student == NOBODY]
+    back = taken_back(now)
     left = {name: of for name, of in before.items() if not any(begins(name, one) or begins(one, name) for one in back)}
     return left | {name: student for name, student in now.items() if student != NOBODY}
+
+
+def taken_back(said: Mapping[str, str]) -> list[str]:
+    """Of what it is said that nothing said before holds."""
+    return [name for name, student in said.items() if student == NOBODY]
 
 
 def unpacked(found: Sequence[tuple[pathlib.Path, str]], to: pathlib.Path) -> list[list[Entry]]:
@@ -378,7 +383,7 @@ def planned(
                     "zeros. Export the sheet again, and give it as it is."
                 )
         times, unread = times_in(sheet, roster, options.reading)
-    who = Who(roster, options.roster is not None, record["who"])
+    who = Who(roster, options.roster is not None, record["who"], taken_back(options.who))
     done = plan(read, who, wanted, due_of(coursedir, gradebook, wanted.assignment_id), times)
     if unread:
         note = f"{unread} times in it cannot be read; who has none in the download counts as in time."
@@ -452,17 +457,20 @@ def carried_out(
             record["students"][student] = about_placed(placed)
     kept = {placed.person.student for placed in done.placements}
     for student, about in list(record["students"].items()):
-        file = "/".join(filter(None, [about["folder"], about["file"]]))
-        if student in kept or done.whose.get((about["archive"], file), student) == student:
+        path = about["archive"], "/".join(filter(None, [about["folder"], about["file"]]))
+        if student in kept or student in done.whose.get(path, {student}):
             continue
-        note = f"What was collected before is not theirs: it is moved to {where.name}/{REPLACED}/{student}."
-        if contents(theirs(student)) != about["placed"]:
-            note = "What was collected before is not theirs, and was changed since: look into the student's folder."
-        elif gradebook:
-            set_aside(theirs(student), where / REPLACED / student)
-        if gradebook:
-            del record["students"][student]
-        rows.append(Row(State.TAKEN_BACK, student, about["name"], file, note=note, for_a_person=True))
+        if not done.whose[path] and path not in done.taken_back:  # perhaps a sheet was forgotten
+            state, note = State.UNCHANGED, "What was collected before may not be theirs, and stays."
+        else:
+            state, note = State.TAKEN_BACK, f"It is not theirs, and is moved to {where.name}/{REPLACED}/{student}."
+            if contents(theirs(student)) != about["placed"]:
+                note = "It is not theirs, and was changed since: look into the student's folder."
+            elif gradebook:
+                set_aside(theirs(student), where / REPLACED / student)
+            if gradebook:
+                del record["students"][student]
+        rows.append(Row(state, student, about["name"], path[1], note=note, for_a_person=True))
     return rows
 
 

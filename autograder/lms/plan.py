@@ -98,11 +98,13 @@ class Who:
         roster: who is in the course.
         is_all: whether nobody else is; otherwise whoever is unknown gets the id that their file's name says.
         by_hand: how the part of a path begins by which a system says whose it is → the student whose it is.
+        taken_back: as these, of what somebody said before.
     """
 
     roster: Roster
     is_all: bool
     by_hand: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    taken_back: Sequence[str] = ()
     new: dict[str, Person] = dataclasses.field(default_factory=dict)
 
     def of_all(self, uploads: Sequence[Upload]) -> list[Found]:
@@ -163,6 +165,10 @@ class Who:
         if self.is_all:
             return Found(None, "Nobody in the sheet has this name or number.")
         return self.newcomer(upload)
+
+    def is_taken_back(self, upload: Upload) -> bool:
+        """Whether what was said by hand of it was taken back."""
+        return any(begins(upload.place, beginning) for beginning in self.taken_back)
 
     def in_a_group(self, name: str) -> list[Person]:
         """Whose name stands behind a group's, as Moodle writes both."""
@@ -307,12 +313,14 @@ class Plan:
     """What is to be done, and the table of it.
 
     Attributes:
-        whose: (archive, path there) → the student's id, or "" where nobody is known.
+        whose: (archive, path there) → the ids of the students; none where nobody is known.
+        taken_back: of which a person has taken back whose it is.
     """
 
     placements: list[Placement] = dataclasses.field(default_factory=list)
     rows: list[Row] = dataclasses.field(default_factory=list)
-    whose: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    whose: dict[tuple[str, str], set[str]] = dataclasses.field(default_factory=dict)
+    taken_back: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     people: list[tuple[Person, str]] = dataclasses.field(default_factory=list)  # with their id of Canvas
 
 
@@ -328,7 +336,10 @@ def plan(read: Sequence[tuple[Order, Download]], who: Who, wanted: Wanted, due: 
     for order, download in read:
         made.rows += of_others(download)
         for upload, one in zip(download.uploads, found, strict=False):
-            made.whose[download.archive, "/".join(upload.entry.parts)] = one.person.student if one.person else ""
+            at = download.archive, "/".join(upload.entry.parts)
+            made.whose.setdefault(at, set()).update({one.person.student} if one.person else ())
+            if who.is_taken_back(upload):
+                made.taken_back.add(at)
             if one.person is None:
                 made.rows.append(
                     Row(State.NOT_COLLECTED, "", upload.name, upload.entry.name, "", upload.time, upload.late, one.why, True)
