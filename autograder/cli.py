@@ -61,7 +61,10 @@ def main() -> None:
     try:
         app()
     except GraderError as error:
-        err.print(f"[bold red]{error.happened}; nobody was marked.[/] {escape(str(error))}")
+        from autograder.lms.downloads import shown
+
+        said = "\n".join(map(shown, str(error).splitlines()))  # it may hold names that others have given
+        err.print(f"[bold red]{error.happened}; nobody was marked.[/] {escape(said)}")
     except Exception as error:
         err.print_exception()
         err.print(

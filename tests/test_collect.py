@@ -552,6 +552,14 @@ def test_moodles_groups_make_nobody_new(collected, course):
     assert submitted(course)["ada-lovelace/hw3.ipynb"] == notebook("2")
 
 
+def test_where_nobody_is_known_moodles_groups_are_no_first_names(collected, course):
+    names = ["Group A-Ada Lovelace_1", "Group A-Zoë Müller_2", "Jean-Luc Dupont_3", "Jean-Paul Martin_4"]
+    rows = collected({f"{name}_assignsubmission_file/hw3.ipynb": notebook(name) for name in names})
+    assert {row.student for row in rows if row.state is State.COLLECTED} == {"jean-luc-dupont", "jean-paul-martin"}
+    said = "Its name begins as a group's may: give the worksheet of this assignment with --roster."
+    assert [row.note for row in rows if row.for_a_person] == [said, said]
+
+
 def test_a_time_that_begins_with_the_year_is_read_in_one_way(collected, course):
     collected(brightspace("2026-10-05 1130"), day_first=True)
     assert submitted(course)["ada-lovelace/timestamp.txt"] == b"2026-10-05 11:30:00"
@@ -680,6 +688,11 @@ def test_letters_that_steer_a_terminal_are_not_in_the_table(collected, course):
     sheet = lms.canvas_sheet([dataclasses.replace(CLASS[0], last="Love\x1blace")])
     rows = collected({"x_4101_1_hw3.ipynb": notebook()}, roster=sheet)
     assert all(row.name.isprintable() for row in rows)
+    (course.root / "sheet.csv").write_bytes(b"Login,Na\x1b[2Jme\nada,1\n")
+    (course.root / "x.zip").write_bytes(packed({"x_4101_1_hw3.ipynb": notebook()}))
+    done = commands.run("autograder", "collect", "x.zip", "hw3", "--roster", "sheet.csv", "--id-column", "x", cwd=course.root)
+    assert done.returncode == 2
+    assert "\x1b" not in done.stdout + done.stderr
 
 
 def test_a_file_or_folder_that_has_the_notebooks_name_gets_another(collected, course):

@@ -156,7 +156,7 @@ def fill(
     for student, mark in sorted(marks.items()):
         if student not in inside and mark.score is not None:
             rows.append(Row(student, "", State.NOT_IN_SHEET, after=number(mark.score, comma)))
-    return Filled(sheet.filled(texts), sheet.names[at], rows, warnings(sheet, at, maximum))
+    return Filled(sheet.filled(texts), shown(sheet.names[at]), rows, warnings(sheet, at, maximum))
 
 
 def commented(sheet: Sheet, row: int, column: int | None, comment: str) -> dict[tuple[int, int], str]:

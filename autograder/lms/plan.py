@@ -115,8 +115,10 @@ class Who:
             if one.person:
                 for by in {"", one.by}:
                     accounts[one.person.student, by, upload.system].setdefault(upload.account, upload)
-        checked = []
+        checked, groups = [], groups_in(uploads)
         for upload, one in zip(uploads, found, strict=True):
+            if one.person and one.person.student in self.new and groups & set(beginnings(upload.name)):
+                one = Found(None, "Its name begins as a group's may: give the worksheet of this assignment with --roster.")
             if one.person and (one.by or not one.sure):
                 same = accounts[one.person.student, one.by, upload.system]
                 if len(same) > 1:
@@ -210,6 +212,20 @@ def begins(place: str, beginning: str) -> bool:
 def endings(name: str) -> list[str]:
     """What stands behind the hyphens of a name, the longest first."""
     return [name[at + 1 :] for at, letter in enumerate(name) if letter == "-"]
+
+
+def beginnings(name: str) -> list[str]:
+    """What stands before the hyphens of a name."""
+    return [name[:at] for at, letter in enumerate(name) if letter == "-"]
+
+
+def groups_in(uploads: Sequence[Upload]) -> set[str]:
+    """With what the names of several begin in Moodle's downloads, where it is no first name: it has a digit or a space."""
+    found = collections.defaultdict[str, set[str]](set)
+    for upload in uploads:
+        for beginning in beginnings(upload.name) if upload.system is System.MOODLE else ():
+            found[beginning].add(upload.account)
+    return {beginning for beginning, accounts in found.items() if len(accounts) > 1 and re.search(r"[\d ]", beginning)}
 
 
 # What Moodle writes instead of a name where it hides names.
