@@ -82,10 +82,12 @@ def test_the_archive_has_what_gradescope_asks_for_at_its_root(packed):
         assert sorted(line.split(",")[0] for line in ours.read(record).decode().splitlines()) == sorted(names)
 
 
-def test_the_same_course_makes_the_same_archive(course, packed, tmp_path):
+def test_the_same_course_makes_the_same_archive_closed_to_others(course, packed, tmp_path):
     place = Course(course)
+    (tmp_path / "again.zip").touch(0o644)
     archive.write(tmp_path / "again.zip", place.coursedir, place.find("hw3"), place.settings, "after_published")
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
+    assert {path.stat().st_mode & 0o777 for path in (packed, tmp_path / "again.zip")} == {0o600}
 
 
 def test_torch_comes_from_the_index_that_was_named(course, tmp_path):
@@ -150,6 +152,25 @@ def test_a_master_that_lies_elsewhere_is_told(of_others, tmp_path_factory):
     elsewhere = dataclasses.replace(other, path=tmp_path_factory.mktemp("elsewhere") / "other.ipynb")
     with pytest.raises(CourseError, match=r"The master notebook .*elsewhere.* lies outside of"):
         archive.wheel(distribution, [package], elsewhere)
+
+
+def test_a_requirement_counts_only_where_its_marker_holds(of_others):
+    distribution, _, package = of_others
+    about = package.parent / "other_assignment-0.1.dist-info/METADATA"
+    needs = (
+        "numpy>=1",
+        'tomli; python_version < "3"',
+        'pytest; extra == "test"',
+        'torch; python_version > "3"',
+        "Other.Assignment",
+    )
+    about.write_text(about.read_text() + "".join(f"Requires-Dist: {line}\n" for line in needs))
+    assert archive.requirements([distribution], ["csv"]) == {"numpy", "torch"}
+
+
+def test_what_is_needed_and_not_installed_is_named():
+    with pytest.raises(CourseError, match=r"^no-such-package is needed .* `pip install no-such-package`"):
+        archive.pinned(["numpy", "no-such-package"])
 
 
 # --- marking there ---------------------------------------------------------------------------------------------------

@@ -9,12 +9,15 @@ import io
 import json
 import pathlib
 import re
+import sys
 import zipfile
 from collections.abc import Iterable, Mapping
 from importlib.metadata import Distribution, entry_points
 
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import find_all_files
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from autograder.assignment import GROUP, PACKAGE, Assignment
 from autograder.errors import CourseError
@@ -33,7 +36,7 @@ def write(
     visibility: str = "visible",
     torch_index: str = "",
 ) -> None:
-    """Writes the archive.
+    """Writes the archive, closed to other users.
 
     Args:
         coursedir: of the course, whose own master notebook and files count.
@@ -41,7 +44,7 @@ def write(
         torch_index: the index to install torch from, or "" for the usual one.
 
     Raises:
-        CourseError: the assignment's package cannot be packed.
+        CourseError: the assignment's package cannot be packed, or something that it needs is not installed.
     """
     ours, theirs = ours_and(assignment)
     packed = {ours.metadata["Name"]: wheel(ours, [PACKAGE], assignment)}
@@ -64,6 +67,9 @@ def write(
         **{f"packages/{name}": data for name, data in packed.values()},
         **{f"course/source/{assignment.assignment_id}/{name}": data for name, data in source(coursedir, assignment).items()},
     }
+    to.touch(0o600)
+    if to.is_file():  # one that was there may be open to others
+        to.chmod(0o600)
     to.write_bytes(zipped(files, executable=("setup.sh", "run_autograder")))
 
 
@@ -113,20 +119,27 @@ def recorded(path: str, data: bytes) -> str:
 def requirements(distributions: Iterable[Distribution], imported: Iterable[str]) -> set[str]:
     """Names of what these packages need, and of those that students may import beyond that."""
     distributions = list(distributions)
-    needed = {
-        re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        for distribution in distributions
-        for requirement in distribution.requires or ()
-        if "extra ==" not in requirement
-    }
+    found = [Requirement(line) for distribution in distributions for line in distribution.requires or ()]
+    needed = {each.name for each in found if each.marker is None or each.marker.evaluate({"extra": ""})}
     names = importlib.metadata.packages_distributions()
-    needed |= {name for module in imported for name in names.get(module, [module])}
-    return needed - {distribution.metadata["Name"] for distribution in distributions}
+    needed |= {name for module in set(imported) - sys.stdlib_module_names for name in names.get(module, [module])}
+    packed = {canonicalize_name(distribution.metadata["Name"]) for distribution in distributions}
+    return {name for name in needed if canonicalize_name(name) not in packed}
 
 
 def pinned(names: Iterable[str]) -> list[str]:
-    """`name==version`, as installed here; without what only says how it was built (2.1+cpu)."""
-    return sorted({f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names}, key=str.lower)
+    """`name==version`, as installed here, without what only says how it was built (2.1+cpu); CourseError where one is not."""
+    found = set()
+    for name in names:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            raise CourseError(
+                f"{name} is needed for marking and not installed here, so nothing says which version Gradescope should "
+                f"install. Install it with `pip install {name}`, then try again."
+            ) from None
+        found.add(f"{name}=={version.partition('+')[0]}")
+    return sorted(found, key=str.lower)
 
 
 def lines(found: Iterable[str]) -> bytes:
