@@ -26,7 +26,9 @@ from autograder.course.folder import Course
 from autograder.criteria import Criterion
 from autograder.errors import CourseError
 from autograder.gradescope import VISIBILITIES, archive, mark
+from autograder.grading.settings import Settings
 from autograder.grading.verdict import CheckResult, Outcome, Status, Verdict
+from autograder.sandbox.outside.limits import GIB, Limits
 from autograder.vae_swiss_roll.samples import RIGHT, sampler
 from tests import commands
 from tests.conftest import with_python_open_to_all
@@ -88,6 +90,13 @@ def test_the_same_course_makes_the_same_archive_closed_to_others(course, packed,
     archive.write(tmp_path / "again.zip", place.coursedir, place.find("hw3"), place.settings, "after_published")
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
     assert {path.stat().st_mode & 0o777 for path in (packed, tmp_path / "again.zip")} == {0o600}
+
+
+def test_a_process_may_take_less_than_the_container_has_unless_the_course_says_otherwise(packed):
+    with zipfile.ZipFile(packed) as zipped:
+        assert json.loads(zipped.read("marking.json"))["settings"]["limits"]["memory_bytes"] < 3e9
+    own = Settings(limits=Limits(memory_bytes=8 * GIB))
+    assert archive.fitted(own).limits == own.limits
 
 
 def test_torch_comes_from_the_index_that_was_named(course, tmp_path):

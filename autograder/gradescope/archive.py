@@ -23,8 +23,11 @@ from autograder.assignment import GROUP, PACKAGE, Assignment
 from autograder.errors import CourseError
 from autograder.gradescope import MARKING
 from autograder.grading.settings import Settings
+from autograder.sandbox.outside.limits import GIB, Limits
 
 HERE = pathlib.Path(__file__).parent
+# Address space of a process, in a container of 3 GB that the grader shares: torch reserves 1.5 GiB and uses a part of it.
+MEMORY = 5 * GIB // 2
 Files = Mapping[str, bytes]  # path in an archive → what is in the file
 
 
@@ -54,7 +57,7 @@ def write(
     marking = {
         "assignment": assignment.assignment_id,
         "visibility": visibility,
-        "settings": dataclasses.asdict(dataclasses.replace(settings, sandbox="uid", device="cpu")),
+        "settings": dataclasses.asdict(fitted(settings)),
         "exclude_overwriting": dict(coursedir.config.get("Autograde", {}).get("exclude_overwriting", {})),
     }
     setup = (HERE / "setup.sh").read_text(encoding="utf-8")
@@ -71,6 +74,14 @@ def write(
     if to.is_file():  # one that was there may be open to others
         to.chmod(0o600)
     to.write_bytes(zipped(files, executable=("setup.sh", "run_autograder")))
+
+
+def fitted(settings: Settings) -> Settings:
+    """Settings for a container: a process of the student's ends before the memory does, unless the course set its limit."""
+    limits = settings.limits
+    if limits.memory_bytes == Limits().memory_bytes:
+        limits = dataclasses.replace(limits, memory_bytes=MEMORY)
+    return dataclasses.replace(settings, sandbox="uid", device="cpu", limits=limits)
 
 
 def ours_and(assignment: Assignment) -> tuple[Distribution, Distribution]:
