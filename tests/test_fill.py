@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autograder.errors import CourseError
 from autograder.lms.fill import Mark, State, fill
-from autograder.lms.sheets import Sheet
+from autograder.lms.sheets import Column, Sheet, System
 from tests.lms import CLASS, SHEETS, written
 
 PATH = pathlib.Path("sheet.csv")
@@ -107,9 +107,11 @@ def test_a_mark_that_is_another_says_what_was_there():
 
 
 def test_who_is_in_the_course_and_not_in_the_sheet_is_told():
-    done = filled(SHEETS["canvas"](), marks_of([1], zed=Mark(3.0), late=Mark(None)))
-    assert [(row.student, row.after) for row in done.rows if row.state == State.NOT_IN_SHEET] == [("zed", "3")]
+    done = filled(SHEETS["canvas"](), marks_of([1], zed=Mark(3.0), late=Mark(None, "waits")))
+    told = [(row.student, row.after, row.note) for row in done.rows if row.state == State.NOT_IN_SHEET]
+    assert [one for one in told if one[0] in ("late", "zed")] == [("late", "", "waits"), ("zed", "3", "")]
     assert not done.complete
+    assert filled(SHEETS["canvas"](), {"late": Mark(None)}).complete  # no mark of theirs is missing there
 
 
 def test_a_student_is_found_by_what_the_course_knows_besides_the_id():
@@ -119,9 +121,68 @@ def test_a_student_is_found_by_what_the_course_knows_besides_the_id():
         assert [row.state for row in filled(SHEETS[system](), by_number).rows] == [State.FILLED] * 12
     by_address = {f"s{n}": Mark(5.0, email=s.email.upper()) for n, s in enumerate(CLASS)}
     assert [row.state for row in filled(SHEETS["moodle"](), by_address).rows] == [State.FILLED] * 12
-    by_id = {f"s{n}": Mark(5.0, lms_ids={"id": str(s.lms_id)}) for n, s in enumerate(CLASS)}
     for system in ("canvas", "moodle"):
+        by_id = {f"s{n}": Mark(5.0, ids={System(system): str(s.lms_id)}) for n, s in enumerate(CLASS)}
         assert [row.state for row in filled(SHEETS[system](), by_id).rows] == [State.FILLED] * 12
+
+
+def test_a_number_of_another_system_is_nobody():
+    by_id = {f"s{n}": Mark(5.0, ids={System.CANVAS: str(s.lms_id)}) for n, s in enumerate(CLASS)}
+    assert {row.state for row in filled(SHEETS["moodle"](), by_id).rows} == {State.NOT_IN_COURSE, State.NOT_IN_SHEET}
+    by_number = {str(s.lms_id): Mark(5.0) for s in CLASS}  # of the institution, and by chance Canvas's of somebody
+    assert {row.state for row in filled(SHEETS["canvas"](), by_number).rows} == {State.NOT_IN_COURSE, State.NOT_IN_SHEET}
+
+
+def canvas(*rows):
+    """A sheet of Canvas's: name, Canvas's id, institution's number, login."""
+    rows = [[name, id_, number, login, "1", ""] for name, id_, number, login in rows]
+    return written([["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "hw3 (1)"], *rows])
+
+
+ADA, BOB = ("Lovelace, Ada", "4101", "", "ada"), ("Ng, Bob", "4102", "4101", "bob")
+
+
+@pytest.mark.parametrize(
+    ("rows", "marks", "states"),
+    [
+        ([ADA, BOB], {"4101": Mark(3.0)}, ["not in the course", "filled"]),  # the number of one is Canvas's id of the other
+        ([ADA], {"ada": Mark(3.0, name="Ada King")}, ["filled"]),
+        ([ADA], {"ada": Mark(3.0, name="Grace Hopper")}, ["cannot be filled"]),
+        ([("王, 小明", "1", "", "wang")], {"wang": Mark(3.0, name="王小明")}, ["filled"]),
+        ([("Müller, Zoë", "1", "", "zoe")], {"zoe": Mark(3.0, name="Zoe Muller")}, ["filled"]),
+        ([ADA], {"ada": Mark(3.0, ids={System.CANVAS: "4109"})}, ["cannot be filled"]),
+        ([ADA, BOB], {"ada": Mark(3.0, known_as={Column.NUMBER: "4101"})}, ["cannot be filled", "not in the course"]),
+        ([ADA], {"ada": Mark(3.0), "x": Mark(4.0, known_as={Column.LOGIN: "ada"})}, ["cannot be filled", "not in the sheet"]),
+    ],
+)
+def test_a_row_is_left_alone_where_something_speaks_against_it(rows, marks, states):
+    data = canvas(*rows)
+    done = filled(data, marks)
+    assert [str(row.state) for row in done.rows] == states
+    assert done.complete == ("filled" in states)
+    assert "filled" in states or done.data == data
+
+
+def test_a_column_of_ids_that_a_person_names_is_believed():
+    marks = {"ada": Mark(3.0, name="Grace Hopper")}
+    done = filled(canvas(ADA), marks, id_column="SIS Login ID")
+    assert [row.state for row in done.rows] == [State.FILLED]
+
+
+def test_the_same_address_under_another_name_is_the_same_student():
+    data = SHEETS["moodle"]()
+    marks = {"olga": Mark(3.0, name="Olga Ivanova", email="olga@uni.example")}
+    assert [row.student for row in filled(data, marks).rows if row.state == State.FILLED] == ["olga"]
+
+
+def test_the_worksheet_of_another_assignment_is_refused():
+    """Moodle's numbers are others in each assignment, the addresses are the same."""
+    marks = {s.email: Mark(5.0, email=s.email, ids={System.MOODLE: str(s.lms_id + 5000)}) for s in CLASS}
+    with pytest.raises(CourseError, match="is the worksheet of another assignment"):
+        filled(SHEETS["moodle"](), marks)
+    marks["ada@uni.example"] = Mark(5.0, email="ada@uni.example", ids={System.MOODLE: "4101"})
+    states = [row.state for row in filled(SHEETS["moodle"](), marks).rows]
+    assert states == [State.FILLED, *[State.NOT_FILLED] * 11]
 
 
 def test_the_same_name_twice_is_nobody():
@@ -145,6 +206,33 @@ def test_a_column_that_is_not_clear_is_asked_for(header, how, words):
     with pytest.raises(CourseError) as raised:
         filled(written(rows), {"ada": Mark(3.0)}, **how)
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "fits"),
+    [
+        ("hw1-1", "HW 11", False),
+        ("hw1-1", "HW 1.1", True),
+        ("hw11", "HW 1_1", False),
+        ("vae_swiss_roll", "VAE Swiss Roll", True),
+        ("hw3", "HW-3", True),
+        ("hw-3", "HW 3", True),
+        ("a1", "A-1", True),
+    ],
+)
+def test_a_column_is_found_by_a_name_in_which_the_numbers_are_the_same(name, header, fits):
+    data = written([["Username", "Email", header], ["ada", "", "3"]])
+    for how in ({"names": [name]}, {"column": name}):
+        if fits:
+            assert filled(data, {"ada": Mark(5.0)}, **how).column == header
+            continue
+        with pytest.raises(CourseError, match="has no column"):
+            filled(data, {"ada": Mark(5.0)}, **how)
+
+
+def test_the_column_of_exactly_that_name_goes_before_one_like_it():
+    data = written([["Username", "Email", "HW 3", "hw3"], ["ada", "", "", ""]])
+    assert filled(data, {"ada": Mark(5.0)}).column == "hw3"
 
 
 @pytest.mark.parametrize(("column", "at"), [("hw (2)", 5), ("HW-4", 6), ("hw4", 6)])
@@ -196,6 +284,13 @@ def test_moodle_writes_a_comma_where_the_sheet_does():
     row, done = in_moodle(moodle(grade="12,50", maximum="15,00"), Mark(12.5))
     assert row[4] == "12,50"
     assert done.rows[0].state == State.SAME
+
+
+@pytest.mark.parametrize(("beside", "own"), [("7,5", "10,5"), ("7.5", "10.5"), ("7,5 7.5", "10.5"), ("7", "10.5")])
+def test_a_comma_in_another_column_of_marks_is_how_the_sheet_writes(beside, own):
+    rows = [["ada", "a@x.y", "", *beside.split()], ["bob", "b@x.y", "", "", ""]]
+    data = written([["Username", "Email", "hw3", "hw1", "hw2"][: len(rows[0])], *rows], separator=";")
+    assert table(filled(data, {"ada": Mark(10.5)}).data, sheet(data))[1][2] == own
 
 
 def test_moodle_says_whose_grade_cannot_be_changed():

@@ -20,7 +20,7 @@ The record, downloaded/ASSIGNMENT/collected.json, is for what brings feedback ba
         "folder": "", "file": "lovelaceada_LATE_4101_9001_hw3.ipynb",   the notebook's, as the system gave them
         "notebook": "hw3.ipynb",                                        its name in submitted/
         "time": "2026-10-05T11:30:12+02:00", "late": true,              or null
-        "name": "Ada Lovelace", "lms_ids": {"id": "4101", "login": "ada"},
+        "name": "Ada Lovelace", "lms_ids": {"id": "4101", "login": "ada"},   `id` is that system's
         "placed": {"hw3.ipynb": "…sha256…", "timestamp.txt": "…"}}},
      "expected": {…}}                                               as students: what `nbgrader zip_collect` is to copy
 """
@@ -477,6 +477,9 @@ def carried_out(
 def about_placed(placed: Placement) -> dict[str, Any]:
     """What the record has of a student."""
     entry = placed.counts.entry
+    # The system's own id as the download says it: the sheet's may be that of another system.
+    ids = {kind: value for kind, value in placed.person.lms_ids.items() if kind != Column.LMS_ID}
+    ids |= {kind: value for kind, value in placed.counts.who if kind == Column.LMS_ID and placed.counts.system != System.PLAIN}
     return {
         "system": str(placed.counts.system),
         "archive": entry.archive,
@@ -486,7 +489,7 @@ def about_placed(placed: Placement) -> dict[str, Any]:
         "time": placed.time.isoformat() if placed.time else None,
         "late": placed.late,
         "name": placed.person.name,
-        "lms_ids": {str(kind): value for kind, value in placed.person.lms_ids.items()},
+        "lms_ids": {str(kind): value for kind, value in ids.items()},
         "placed": placed.contents(),
     }
 

@@ -7,15 +7,17 @@ What nobody has marked yet leaves its cell as it was. Nothing else of the sheet 
 is no student's.
 """
 
+import collections
 import dataclasses
 import enum
 import pathlib
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from autograder.errors import CourseError
 from autograder.lms.downloads import shown
-from autograder.lms.people import Roster
+from autograder.lms.people import folded, id_column_named, letters
 from autograder.lms.sheets import Column, Sheet, System, plain
 
 # What stands behind an assignment's name in the header of its column.
@@ -31,7 +33,7 @@ LOCKED = ("gradecanbechanged", "bewertungkannveranlastwerden", "bewertungkannge�
 MAXIMUM = ("maximumgrade", "bestebewertung", "notemaximale", "calificaciónmáxima")
 OURS = re.compile(r"[\d.,]+ of [\d.,]+ points\b")  # how a comment of ours begins
 POSSIBLE = re.compile(r"(?:Total Pts:|MaxPoints:)\s*([\d.,]+)")
-DECIMAL_COMMA = re.compile(r"\d+,\d+")
+DECIMAL = re.compile(r"\d+([.,])\d+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,15 +44,18 @@ class Mark:
         score: points, the penalty taken off; None where somebody has yet to mark something.
         why: what is to be said where there is no score.
         comment: a sentence on the score.
-        email: as the course knows it.
-        lms_ids: as the course knows them.
+        name, email: as the course knows them, or "".
+        known_as: login and number of the institution, as far as the course knows them.
+        ids: system → its own id of the student; that of another system may be somebody else's.
     """
 
     score: float | None
     why: str = ""
     comment: str = ""
+    name: str = ""
     email: str = ""
-    lms_ids: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    known_as: Mapping[Column, str] = dataclasses.field(default_factory=dict)
+    ids: Mapping[System, str] = dataclasses.field(default_factory=dict)
 
 
 class State(enum.StrEnum):
@@ -103,7 +108,7 @@ class Filled:
     @property
     def complete(self) -> bool:
         """Whether everybody of the course who has a mark has it in the sheet."""
-        return not any(row.state in (State.NOT_FILLED, State.NOT_IN_SHEET) for row in self.rows)
+        return not any(row.state == State.NOT_FILLED or (row.state == State.NOT_IN_SHEET and row.after) for row in self.rows)
 
 
 def fill(
@@ -121,10 +126,10 @@ def fill(
         names: of the assignment, the surest first, by which its column is found.
         maximum: points that it can have.
         column: the name of the column; None finds it by `names`.
-        id_column: the name of the column with nbgrader's ids; None finds it as `Roster.of` does.
+        id_column: the name of the column with nbgrader's ids; None finds it.
 
     Raises:
-        CourseError: the column is not there, or there are several; it lists them. Or there is nobody to match.
+        CourseError: the column is not there, or there are several; it lists them. Or the sheet is of another assignment.
     """
     at = numbered(sheet, column) if column else found(sheet, names)
     whose = matched(sheet, marks, id_column)
@@ -133,15 +138,15 @@ def fill(
     texts: dict[tuple[int, int], str] = {}
     rows = []
     for row in sheet.students:
-        student = whose.get(row)
-        if student is None:
+        match = whose.get(row)
+        if match is None:
             rows.append(Row(who(sheet, row), name(sheet, row), State.NOT_IN_COURSE))
             continue
-        mark, before = marks[student], sheet.cell(row, at)
-        line = Row(student, name(sheet, row), State.UNMARKED, before, before, mark.why)
+        mark, before = marks[match.student], sheet.cell(row, at)
+        line = Row(match.student, name(sheet, row), State.UNMARKED, before, before, mark.why)
         if mark.score is not None:
             after = number(mark.score, comma)
-            if wrong := locked(sheet, row, at):
+            if wrong := match.against or locked(sheet, row, at):
                 line = dataclasses.replace(line, state=State.NOT_FILLED, note=wrong)
             else:
                 same = before == after or as_number(before) == mark.score
@@ -152,10 +157,11 @@ def fill(
                     texts[row, at] = after
                 texts |= commented(sheet, row, comments, mark.comment)
         rows.append(line)
-    inside = set(whose.values())
+    inside = {match.student for match in whose.values()}
     for student, mark in sorted(marks.items()):
-        if student not in inside and mark.score is not None:
-            rows.append(Row(student, "", State.NOT_IN_SHEET, after=number(mark.score, comma)))
+        if student not in inside:
+            after = "" if mark.score is None else number(mark.score, comma)
+            rows.append(Row(student, "", State.NOT_IN_SHEET, after=after, note=mark.why))
     return Filled(sheet.filled(texts), shown(sheet.names[at]), rows, warnings(sheet, at, maximum))
 
 
@@ -168,32 +174,103 @@ def commented(sheet: Sheet, row: int, column: int | None, comment: str) -> dict[
     return {(row, column): text} if text != there and (not there or OURS.match(there)) else {}
 
 
-def matched(sheet: Sheet, marks: Mapping[str, Mark], id_column: str | None) -> dict[int, str]:
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """Whose of the course a row of a sheet is, and what speaks against it, in a few words, or ""."""
+
+    student: str
+    against: str = ""
+
+
+def matched(sheet: Sheet, marks: Mapping[str, Mark], id_column: str | None) -> dict[int, Match]:
     """The number of a row → whose of the course it is.
 
-    By nbgrader's id in the column that holds it; for whom that does not find, by an id or address that only they have.
+    By nbgrader's id in the column that holds it; for whom that does not find, by an id or address that only they have. What a
+    person names is believed; otherwise a row to which something leads that speaks against it is nobody's to fill.
+
+    Raises:
+        CourseError: there is no such column, it cannot hold ids, or the sheet is that of another assignment.
     """
-    try:
-        roster = Roster.of(sheet, id_column, marks)
-    except CourseError:
-        if id_column is not None:
-            raise
-        roster = Roster([])
-    whose = {row: student for student, row in roster.rows.items() if student in marks}
-    left = [row for row in sheet.students if row not in whose]
-    there = set(whose.values())
+    by: dict[tuple[Column | int, str], list[int]] = collections.defaultdict(list)
+    column = id_column_of(sheet, marks, id_column)
+    for at in {*Column, column}:
+        for row in sheet.students:
+            if value := sheet.cell(row, at):
+                by[at, folded(value)].append(row)
+    leads: dict[str, list[int]] = {}
     for student, mark in marks.items():
-        if student in there:
-            continue
-        keys = [(Column.LOGIN, student), (Column.NUMBER, student), (Column.EMAIL, student), (Column.EMAIL, mark.email)]
-        keys += [(Column(kind), value) for kind, value in mark.lms_ids.items() if kind in set(Column)]
-        for column, value in keys:
-            rows = [row for row in left if value and sheet.cell(row, column).casefold() == value.casefold()]
-            if len(rows) == 1:
-                whose[rows[0]] = student
-                left.remove(rows[0])
-                break
+        keys: list[tuple[Column | int, str]] = [(column, student), (Column.EMAIL, mark.email), *mark.known_as.items()]
+        keys += [(Column.EMAIL, student), (Column.LMS_ID, mark.ids.get(sheet.system, ""))]
+        there = [by[at, folded(value)] for at, value in keys if value]
+        leads[student] = list(dict.fromkeys(rows[0] for rows in there if len(rows) == 1))
+    firsts = collections.Counter(rows[0] for rows in leads.values() if rows)
+    whose = {}
+    for student, rows in leads.items():
+        if rows and firsts[rows[0]] == 1:
+            sure = id_column is not None and folded(sheet.cell(rows[0], column)) == folded(student)
+            whose[rows[0]] = Match(student, "" if sure else against(sheet, rows, marks[student]))
+        elif rows:
+            whose[rows[0]] = Match(student, "several of the course could be meant")
+    of_another(sheet, {row: marks[match.student] for row, match in whose.items()})
     return whose
+
+
+def id_column_of(sheet: Sheet, marks: Mapping[str, Mark], named: str | None) -> Column | int:
+    """The column that holds nbgrader's ids: the one that was named, or else that which has most of them.
+
+    A system's own ids are numbers that mean something else elsewhere, so they are never found so.
+    """
+    if named is not None:
+        return id_column_named(sheet, named)
+    known = {folded(student) for student in marks}
+    return max(
+        (Column.LOGIN, Column.NUMBER, Column.EMAIL),
+        key=lambda column: sum(folded(sheet.cell(row, column)) in known for row in sheet.students),
+    )
+
+
+def against(sheet: Sheet, rows: Sequence[int], mark: Mark) -> str:
+    """What speaks against the first of some rows, in a few words, or "".
+
+    Args:
+        rows: all to which something leads that the course knows of a student.
+    """
+    first, *others = rows
+    if others:
+        return f"line {others[0] + 1} of the sheet has something of theirs, too"
+    there, known = sheet.cell(first, Column.LMS_ID), mark.ids.get(sheet.system)
+    if there and known and folded(there) != folded(known):
+        return f"{sheet.system} knew them by {known} until now"
+    same_address = mark.email and folded(sheet.cell(first, Column.EMAIL)) == folded(mark.email)
+    if not same_address and not akin(name(sheet, first), mark.name):
+        return f"the course knows them as {mark.name}"
+    return ""
+
+
+def akin(one: str, other: str) -> bool:
+    """Whether two names may be one person's: they share a part, or one of them is not known."""
+    parts = [{letters(part) for part in re.split(r"[\s,.]+", plainly(name))} - {""} for name in (one, other)]
+    if not all(parts) or parts[0] & parts[1]:
+        return True
+    # 王小明 has no space between its parts.
+    whole = ["".join(sorted(each)) for each in parts]
+    return any(not part.isascii() and part in whole[1 - at] for at in (0, 1) for part in parts[at])
+
+
+def plainly(name: str) -> str:
+    """A name without the marks on its letters."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", name) if unicodedata.category(letter) != "Mn")
+
+
+def of_another(sheet: Sheet, whose: Mapping[int, Mark]) -> None:
+    """CourseError where Moodle's numbers, which are others in each assignment, are none of those that were collected."""
+    pairs = [(sheet.cell(row, Column.LMS_ID), mark.ids.get(System.MOODLE)) for row, mark in whose.items()]
+    known = [(there, ours) for there, ours in pairs if there and ours]
+    if sheet.system is System.MOODLE and known and all(there != ours for there, ours in known):
+        raise CourseError(
+            f"{sheet.path} is the worksheet of another assignment: none of its participant numbers is that of what was "
+            "collected. Download the grading worksheet of this one."
+        )
 
 
 def gradable(sheet: Sheet) -> list[int]:
@@ -217,7 +294,8 @@ def found(sheet: Sheet, names: Sequence[str]) -> int:
     if sheet.system is System.MOODLE and (at := only(sheet, GRADE)) is not None:
         return at
     for name in names:
-        there = [at for at in gradable(sheet) if plain(base(sheet, at)) == plain(name)]
+        same = [at for at in gradable(sheet) if base(sheet, at) == name]
+        there = same or [at for at in gradable(sheet) if alike(base(sheet, at)) == alike(name)]
         if len(there) == 1:
             return there[0]
         if there:
@@ -233,7 +311,7 @@ def numbered(sheet: Sheet, column: str) -> int:
     for there in (
         [at for at in every if sheet.names[at] == column],
         [at for at in every if base(sheet, at) == column],
-        [at for at in every if plain(column) in (plain(sheet.names[at]), plain(base(sheet, at)))],
+        [at for at in every if alike(column) in (alike(sheet.names[at]), alike(base(sheet, at)))],
     ):
         if len(there) == 1:
             if there[0] in sheet.columns.values():
@@ -244,6 +322,12 @@ def numbered(sheet: Sheet, column: str) -> int:
             raise CourseError(f"{sheet.path} has several columns {column!r}: {listed}. Give the whole name of one.")
     listed = ", ".join(repr(base(sheet, at)) for at in gradable(sheet))
     raise CourseError(f"{sheet.path} has no column {column!r}. Columns: {listed}.")
+
+
+def alike(name: str) -> str:
+    """A name as it is compared: `HW-3` is hw3; but 1-1 is not 11, as what separates two numbers counts."""
+    text = re.sub(r"(?<=\d)[\W_]+(?=\d)", "\0", unicodedata.normalize("NFC", name).casefold())
+    return re.sub(r"[^\w\0]|_", "", text)
 
 
 def only(sheet: Sheet, headers: Sequence[str]) -> int | None:
@@ -284,9 +368,14 @@ def points_possible(sheet: Sheet, at: int) -> float | None:
 
 
 def decimal_comma(sheet: Sheet, at: int) -> bool:
-    """Whether the sheet writes 12,5."""
-    places = [at, *([most] if (most := only(sheet, MAXIMUM)) is not None else [])]
-    return any(DECIMAL_COMMA.fullmatch(sheet.cell(row, place)) for row in sheet.students for place in places)
+    """Whether the sheet writes 12,5: in its own column or beside it, else in other columns of marks, and nowhere 12.5."""
+    most = only(sheet, MAXIMUM)
+    for places in ([at] if most is None else [at, most], gradable(sheet)):
+        cells = [sheet.cell(row, place) for row in range(sheet.header + 1, len(sheet.rows)) for place in places]
+        marks = {match[1] for cell in cells if (match := DECIMAL.fullmatch(cell))}
+        if marks:
+            return marks == {","}
+    return False
 
 
 def number(value: float, comma: bool) -> str:

@@ -77,13 +77,7 @@ class Roster:
         Raises:
             CourseError: no column can be it, or the one that was named cannot.
         """
-        column: Column | int
-        if id_column is None:
-            column = chosen(sheet, known)
-        else:
-            column = numbered(sheet, id_column)
-            if wrong := unfit(sheet, column):
-                raise CourseError(f"{sheet.path}: {id_column} cannot be the students' id: {wrong}")
+        column = chosen(sheet, known) if id_column is None else id_column_named(sheet, id_column)
         same = {folded(student): student for student in known}  # a spreadsheet program may have changed `ada` into `Ada`
         ids = [normal(sheet.cell(row, column)) for row in sheet.students]
         people = [
@@ -136,13 +130,16 @@ def chosen(sheet: Sheet, known: Collection[str]) -> Column:
     return max(fit, key=lambda column: sum(folded(sheet.cell(row, column)) in there_already for row in sheet.students))
 
 
-def numbered(sheet: Sheet, name: str) -> Column | int:
-    """The column of that name."""
+def id_column_named(sheet: Sheet, name: str) -> Column | int:
+    """The column of that name; CourseError where there is none, or where it cannot hold the students' ids."""
     found = [at for at, header in enumerate(sheet.names) if plain(header) == plain(name)]
     if len(found) != 1:
         there = "is not there" if not found else f"is there {len(found)} times"
         raise CourseError(f"{sheet.path}: the column {name!r} {there}. Columns: {', '.join(filter(None, sheet.names))}.")
-    return next((column for column, at in sheet.columns.items() if at == found[0] and column in ORDER), found[0])
+    column = next((column for column, at in sheet.columns.items() if at == found[0] and column in ORDER), found[0])
+    if wrong := unfit(sheet, column):
+        raise CourseError(f"{sheet.path}: {name} cannot be the students' id: {wrong}")
+    return column
 
 
 def unfit(sheet: Sheet, column: Column | int) -> str:

@@ -20,7 +20,7 @@ from traitlets.config import Application
 from autograder.errors import CourseError
 from autograder.lms import returning
 from autograder.lms.fill import Filled, Mark, fill, filled_beside
-from autograder.lms.sheets import Column, Sheet
+from autograder.lms.sheets import Column, Sheet, System
 from autograder.nbgrader import headings, late, marks, recognition
 from autograder.nbgrader.deadlines import in_words
 from autograder.nbgrader.marks import Marks
@@ -236,8 +236,13 @@ def for_sheet(
             why = "could not be marked, waits for a person" if own.ungradable else "waits for a person"
         else:
             score, said = own.score, comment(own, called)
-        ids = {Column.LMS_ID: student.lms_user_id or "", **collected.get(student.id, {}).get("lms_ids", {})}
-        found[student.id] = Mark(score, why, said, student.email or "", ids)
+        name = f"{student.first_name or ''} {student.last_name or ''}".strip()
+        about = collected.get(student.id, {})
+        known = {kind: str(about.get("lms_ids", {}).get(kind, "")) for kind in (Column.LOGIN, Column.NUMBER)}
+        ids = {System.CANVAS: student.lms_user_id} if student.lms_user_id else {}
+        if (system := about.get("system")) in set(System) and (own_id := about.get("lms_ids", {}).get(Column.LMS_ID)):
+            ids[System(system)] = str(own_id)
+        found[student.id] = Mark(score, why, said, name, student.email or "", known, ids)
     return found
 
 
