@@ -574,7 +574,8 @@ def return_feedback(
         err.print("There is no feedback to return yet.")
         raise typer.Exit(1)
     to = output or place.root / returning.FOLDER / of.assignment_id
-    show_returned(returning.pack(pages, returning.collected(place.coursedir, of.assignment_id), to), left_out, written.waiting)
+    record = returning.collected(place.coursedir, of.assignment_id)
+    show_returned(returning.pack(of.assignment_id, pages, record, to), left_out, written.waiting)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from typing import Any
 
 from nbgrader.coursedir import CourseDirectory
 
+from autograder.errors import CourseError
 from autograder.lms import collect
 from autograder.lms.sheets import System
 
@@ -24,6 +25,7 @@ MOODLE = re.compile(r"[^_/]+_\d+_assignsubmission_file(?=_|$)")
 BRIGHTSPACE = re.compile(r"\d+-\d+ - .+")
 CANVAS = re.compile(r"([^_/]+(?:_LATE)?_\d+_\d+)_.+", re.IGNORECASE)
 UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.{1,2}$')
+MAX_COMMENT = 1000  # bytes; a zip may have 65,535
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of all files, so that the same pages make the same zip
 
 
@@ -48,34 +50,55 @@ def collected(coursedir: CourseDirectory, assignment_id: str) -> dict[str, dict[
 
 
 def pack(
-    pages: Mapping[str, Sequence[pathlib.Path]], record: Mapping[str, Mapping[str, Any]], to: pathlib.Path
+    assignment_id: str,
+    pages: Mapping[str, Sequence[pathlib.Path]],
+    record: Mapping[str, Mapping[str, Any]],
+    to: pathlib.Path,
 ) -> list[Packed]:
-    """Packs feedback pages as the systems take them back. Zips of before are replaced.
+    """Packs feedback pages as the systems take them back. Zips that this made before are replaced; they say so themselves.
 
     Args:
         pages: student → their pages.
         record: student → as `collected` gives it.
-        to: the folder for the zips.
+        to: the folder for the zips, in which there may be anything else.
+
+    Raises:
+        CourseError: something else has the name of a zip; nothing was changed then.
     """
+    sign = f"Feedback of {assignment_id}, packed by autograder return".encode()[:MAX_COMMENT]
     found: dict[System | None, dict[str, dict[str, pathlib.Path]]] = {}
     for student, own in sorted(pages.items()):
         system, names = named(student, own, record.get(student, {}))
         found.setdefault(system, {})[student] = names
+    paths = {system: to / f"{system or 'students'}.zip" for system in found}
+    for path in paths.values():
+        if path.exists() and comment_of(path) != sign:
+            raise CourseError(f"{path} is no feedback of {assignment_id}: move it away, or name another folder with --output.")
     to.mkdir(parents=True, exist_ok=True)
     packed = []
     for system, students in found.items():
-        path = to / f"{system or 'students'}.zip"
+        path = paths[system]
         partial = path.with_name(f".{path.name}")
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.comment = sign
             for names in students.values():
                 for name, page in names.items():
                     archive.writestr(zipfile.ZipInfo(name, EPOCH), page.read_bytes(), zipfile.ZIP_DEFLATED)
         partial.replace(path)
         packed.append(Packed(path, system, list(students)))
     for stale in to.glob("*.zip"):
-        if stale not in [one.path for one in packed] and stale.stem in (*System, "students"):
+        if stale not in paths.values() and comment_of(stale) == sign:
             stale.unlink()
     return packed
+
+
+def comment_of(path: pathlib.Path) -> bytes | None:
+    """The comment of a zip; None where it is none that can be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.comment
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return None
 
 
 def named(
@@ -91,9 +114,8 @@ def named(
         if (match := MOODLE.match(file)) and safe(match[0]):
             return System.MOODLE, {f"{match[0]}_{page.name}": page for page in pages}
     if system == System.CANVAS and (match := CANVAS.fullmatch(file)) and safe(file):
-        if len(pages) == 1:
-            return System.CANVAS, {f"{pathlib.PurePath(file).stem}.html": pages[0]}
-        return System.CANVAS, {f"{match[1]}_{page.name}": page for page in pages}
+        # Not the student's own name: Canvas passes over a file whose last part between `_` begins with `link`.
+        return System.CANVAS, {f"{match[1]}_feedback-{page.name.replace('_', '-')}": page for page in pages}
     if system == System.BRIGHTSPACE:
         for part in folders:
             if BRIGHTSPACE.fullmatch(part) and safe(part):
