@@ -90,14 +90,15 @@ def show_begun(begun: "Begun", course: pathlib.Path) -> None:
             soft_wrap=True,
         )
     name, notebook = begun.assignment.assignment_id, f"{begun.assignment.notebook_id}.ipynb"
+    typed = shlex.quote(name)
     out.print("\nThe master in the source folder holds solutions; the release is for students. Next:\n", soft_wrap=True)
     for command, purpose in (
         (f"cd {shlex.quote(str(course))}", ""),
-        (f"autograder collect DOWNLOAD.zip {name}", f"or put them at submitted/STUDENT/{name}/{notebook}"),
-        (f"autograder grade {name}", ""),
+        (f"autograder collect DOWNLOAD.zip {typed}", f"or put them at submitted/STUDENT/{name}/{notebook}"),
+        (f"autograder grade {typed}", ""),
         ("jupyter lab", "Nbgrader → Formgrader: the written answers"),
-        (f"autograder export {name}", ""),
-        (f"autograder return {name}", "the feedback, packed"),
+        (f"autograder export {typed}", ""),
+        (f"autograder return {typed}", "the feedback, packed"),
     ):
         out.print(f"    {escape(command):40}{escape(purpose)}".rstrip(), soft_wrap=True)
 

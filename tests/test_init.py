@@ -215,6 +215,10 @@ def test_a_name_that_another_assignment_has_is_refused_before_anything_is_writte
     assert files(theirs).items() < before.items()
 
 
+def test_a_name_with_a_space_is_quoted_in_the_commands_that_come_next(theirs):
+    assert "autograder grade 'hw 3'" in run("init", ".", "--as", "hw 3", "--add-lines", cwd=theirs)
+
+
 def test_a_configuration_that_does_not_take_our_lines_is_put_back(tmp_path, assignment):
     path = tmp_path / "nbgrader_config.py"
     path.write_text("c = get_config()\nget_config = None\n")

@@ -14,6 +14,7 @@ import datetime
 import functools
 import json
 import pathlib
+import shlex
 import signal
 import threading
 import time
@@ -231,7 +232,7 @@ def in_gradebook(course: Course, assignment: Assignment) -> dict[str, tuple[date
         except MissingEntry as error:
             raise CourseError(
                 f"The gradebook does not know {assignment.assignment_id} yet: run "
-                f"`autograder release {assignment.assignment_id}` in the course folder first."
+                f"`autograder release {shlex.quote(assignment.assignment_id)}` in the course folder first."
             ) from error
         recognition.as_released(gradebook, assignment)
         submissions = gradebook.assignment_submissions(assignment.assignment_id)

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -159,7 +160,7 @@ def as_released(gradebook: "Gradebook", assignment: Assignment) -> None:
     if differing:
         raise CourseError(
             f"{', '.join(differing)}: the master notebook was edited after its release, and the gradebook has other points. "
-            f"Run `autograder release {assignment.assignment_id}` again."
+            f"Run `autograder release {shlex.quote(assignment.assignment_id)}` again."
         )
 
 
