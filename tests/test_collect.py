@@ -24,7 +24,7 @@ from autograder.lms import collect, downloads, returning
 from autograder.lms.collect import Options
 from autograder.lms.plan import State
 from autograder.lms.times import Reading
-from autograder.nbgrader import zip_collect
+from autograder.nbgrader import late, zip_collect
 from tests import commands, lms
 from tests.lms import CLASS, NOTEBOOK, SHEETS, ZIPS, HandedIn, a_class, notebook, packed
 
@@ -371,14 +371,29 @@ def test_canvas_counts_uploads_so_an_older_download_does_not_win(collected, cour
 
 
 def test_late_by_canvas_is_one_second_after_the_students_own_deadline_and_grace(collected, course):
-    text = (
-        "[hw3]\ndue = 2026-10-05 10:00:00Z\ngrace = '15 minutes'\nper_day = 1\n[hw3.extensions]\n4102 = 2026-10-12 10:00:00Z\n"
-    )
+    """Whenever that is: an earlier one later does not make them days late."""
+    text = "[hw3]\ndue = 2026-10-05 10:00:00Z\ngrace = '15 minutes'\nper_day = 1\n[hw3.extensions]\n4102 = 2026-10-12 10:00Z\n"
+    text = text.replace("10:00Z", "10:00:00Z")
     (course.root / "deadlines.toml").write_text(text)
-    collected({f"x_LATE_{id}_1_hw3.ipynb": notebook() for id in (4101, 4102)})
-    there = submitted(course)
-    assert there["4101/timestamp.txt"] == b"2026-10-05 10:15:01"
-    assert there["4102/timestamp.txt"] == b"2026-10-12 10:15:01"
+    collected({f"x_LATE_{id}_1_hw3.ipynb": notebook() for id in (4101, 4102, 4103)})
+    assert not [name for name in submitted(course) if name.endswith("timestamp.txt")]
+    (course.root / "submitted/4103/hw3/timestamp.txt").write_text("2026-10-09 10:00:00 UTC")  # the instructor knows better
+
+    def times():
+        with Gradebook(course.coursedir.db_url, "vae") as gradebook:
+            late.settle(gradebook, "hw3", course.coursedir)
+            return {one.student_id: one.timestamp and str(one.timestamp) for one in gradebook.assignment_submissions("hw3")}
+
+    with Gradebook(course.coursedir.db_url, "vae") as gradebook:
+        gradebook.update_or_create_assignment("hw3")
+        gradebook.add_notebook("hw3", "hw3")
+        for id in (4101, 4102, 4103):
+            gradebook.update_or_create_submission("hw3", str(id))
+    assert times() == {"4101": "2026-10-05 10:15:01", "4102": "2026-10-12 10:15:01", "4103": None}
+    (course.root / "deadlines.toml").write_text(text.replace("10-05", "10-01"))
+    assert times() == {"4101": "2026-10-01 10:15:01", "4102": "2026-10-12 10:15:01", "4103": None}
+    collected({f"x_{id}_2_hw3-1.ipynb": notebook("in time") for id in (4101, 4102)}, name="again.zip")
+    assert times() == {"4101": None, "4102": None, "4103": None}
 
 
 def test_late_by_canvas_and_no_due_date_counts_as_in_time_and_waits_for_a_person(collected, course):

@@ -9,11 +9,12 @@ import pytest
 from nbgrader.api import Gradebook
 
 from autograder.course.fill import fill
-from autograder.course.folder import Course
+from autograder.course.folder import Course, on_path, quiet
 from autograder.errors import CourseError
+from autograder.nbgrader import late
 from autograder.nbgrader.deadlines import Deadlines, Policy
 from autograder.vae_swiss_roll.samples import RIGHT
-from tests import commands
+from tests import commands, lms
 from tests.conftest import ROOT
 from tests.test_cli import run
 from tests.test_nbgrader import nbgrader
@@ -213,6 +214,63 @@ def by_person(root, student, **points):
 
 def results(root):
     return {path.name: path.stat().st_mtime_ns for path in root.rglob("*.json.gz")}
+
+
+@pytest.fixture
+def one_late(tmp_path):
+    """A course of an assignment that is none of ours, in which ada has 10 of 10 points, two days after 5 October at noon."""
+    place = Course(lms.course(tmp_path / "course", "c.LateSubmissionPlugin.penalty_method = 'none'\n"))
+    with on_path(), quiet(), Gradebook(place.coursedir.db_url, place.coursedir.course_id) as gradebook:
+        gradebook.add_student("ada")
+        gradebook.add_assignment("hw3", duedate="2026-11-11 00:00:00")
+        gradebook.add_notebook("hw3", "hw3")
+        gradebook.add_grade_cell("test", "hw3", "hw3", max_score=10, cell_type="code")
+        gradebook.add_submission("hw3", "ada", timestamp="2026-10-07 12:00:00")
+        gradebook.find_grade("test", "hw3", "hw3", "ada").auto_score = 10
+        gradebook.db.commit()
+    return place
+
+
+def settled(place, text):
+    """(penalty, date of the assignment, extension) of ada, when the file says this; None: when it is not there."""
+    path = place.root / "deadlines.toml"
+    path.unlink(missing_ok=True)
+    if text is not None:
+        path.write_text(text)
+    with quiet(), Gradebook(place.coursedir.db_url, place.coursedir.course_id) as gradebook:
+        late.settle(gradebook, "hw3", place.coursedir)
+        ada = gradebook.find_submission("hw3", "ada")
+        return ada.late_submission_penalty, str(ada.assignment.duedate), ada.extension
+
+
+DUE = "[hw3]\ndue = 2026-10-05 12:00:00Z\n"
+BEFORE = (0, "2026-11-11 00:00:00", None)
+
+
+@pytest.mark.parametrize("then", [None, "", "[hw3]\n"])
+def test_what_is_taken_out_of_the_file_is_taken_out_of_the_gradebook(one_late, then):
+    assert settled(one_late, then) == BEFORE
+    assert settled(one_late, DUE + "per_day = 1\n") == (2, "2026-10-05 12:00:00", None)
+    assert settled(one_late, DUE) == (0, "2026-10-05 12:00:00", None)
+    longer = DUE + "per_day = 1\n[hw3.extensions]\nada = 2026-10-06 12:00:00Z\n"
+    assert settled(one_late, longer) == (1, "2026-10-05 12:00:00", datetime.timedelta(days=1))
+    assert settled(one_late, DUE.replace("05", "06") + "per_day = 1\n") == (1, "2026-10-06 12:00:00", None)
+    assert settled(one_late, then) == BEFORE
+
+
+def test_without_a_policy_of_the_file_nbgraders_own_counts_again(one_late):
+    one_late.coursedir.config.LateSubmissionPlugin.penalty_method = "zero"
+    assert settled(one_late, DUE + "per_day = 1\n")[0] == 2
+    assert settled(one_late, DUE)[0] == 10
+
+
+def test_what_the_file_has_never_said_stays(one_late):
+    with Gradebook(one_late.coursedir.db_url, one_late.coursedir.course_id) as gradebook:
+        gradebook.find_submission_notebook("hw3", "hw3", "ada").late_submission_penalty = 4
+        gradebook.find_submission("hw3", "ada").extension = datetime.timedelta(days=1)
+        gradebook.db.commit()
+    for text in (None, 'timezone = "UTC"\n'):
+        assert settled(one_late, text) == (4, "2026-11-11 00:00:00", datetime.timedelta(days=1))
 
 
 @pytest.mark.sandboxed

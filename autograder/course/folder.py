@@ -109,7 +109,7 @@ class Course:
     def settle(self, assignment: Assignment) -> list[late.Changed]:
         """As `late.settle`."""
         with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
-            return late.settle(gradebook, assignment.assignment_id, self.root)
+            return late.settle(gradebook, assignment.assignment_id, self.coursedir)
 
     def deadlines(self) -> Deadlines:
         """The course's `deadlines.toml`."""

@@ -92,9 +92,6 @@ class Roster:
     def __iter__(self) -> Iterator[Person]:
         return iter(self.people)
 
-    def __len__(self) -> int:
-        return len(self.people)
-
 
 def person(sheet: Sheet, row: int, student: str) -> Person:
     """The student in a row of a sheet."""

@@ -420,9 +420,7 @@ def of_student(
     if unread := next((upload.unread for upload in last.uploads if upload.unread and not time), ""):
         choice.wrong.append(f"“{unread}” is no time that can be read: it counts as in time.")
     if last.late and time is None:
-        moment = due(person.student)
-        time = moment and moment + datetime.timedelta(seconds=1)
-        if time:
+        if due(person.student):  # late.py counts it, whenever the deadline is
             choice.odd.append("Late, and the system does not say by how much: one second is counted.")
         else:
             choice.wrong.append("Late, and neither is it known by how much nor when it was due: it counts as in time.")

@@ -369,16 +369,11 @@ class SaveGrades(SaveAutoGrades):
         nb, resources = super().preprocess(nb, resources)
         with self.gradebook:
             submission = self.gradebook.find_submission(self.assignment_id, self.student_id)
-            late.set_dates(Deadlines.read(self.root).find(self.assignment_id), submission)
+            late.set_dates(self.parent.parent.coursedir, submission)
             self.gradebook.db.commit()
             if ours(resources):
                 nb.metadata["autograder"]["late"] = lateness(submission, self.config)
         return nb, resources
-
-    @property
-    def root(self) -> pathlib.Path:
-        """The course's folder."""
-        return pathlib.Path(self.parent.parent.coursedir.root)
 
     def preprocess_cell(self, cell: NotebookNode, resources: Resources, cell_index: int) -> tuple[NotebookNode, Resources]:
         cell, resources = super().preprocess_cell(cell, resources, cell_index)

@@ -58,7 +58,7 @@ class ExportMarks(ExportPlugin):
             if self.assignment and assignment.name not in map(str, self.assignment):
                 continue
             if self._coursedir is not None:
-                late.settle(gradebook, assignment.name, pathlib.Path(self._coursedir.root))
+                late.settle(gradebook, assignment.name, self._coursedir)
             class_ = marks.of_assignment(gradebook, assignment.name)
             waiting = self.waiting[assignment.name] = marks.Waiting.of(class_)
             if waiting:
@@ -193,7 +193,7 @@ class IntoSheet(ExportPlugin):
         if len(names) != 1:
             raise CourseError(f"A sheet is filled with the marks of one assignment; name it. Known: {', '.join(names)}.")
         coursedir, (assignment_id,) = self.parent.coursedir, names
-        late.settle(gradebook, assignment_id, pathlib.Path(coursedir.root))
+        late.settle(gradebook, assignment_id, coursedir)
         class_ = marks.of_assignment(gradebook, assignment_id)
         if waiting := marks.Waiting.of(class_):
             self.log.warning("%s: %s Their cells stay as they are.", assignment_id, waiting)

@@ -72,7 +72,7 @@ class FeedbackExporter(HTMLExporter):
             return
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
             if not isinstance(converter, Students):
-                late.settle(gradebook, coursedir.assignment_id, pathlib.Path(coursedir.root))
+                late.settle(gradebook, coursedir.assignment_id, coursedir)
             names = [student.name for student in students]
             self.marks = marks.of_assignment(gradebook, coursedir.assignment_id, names, self.assignment.notebook_id)
         if (waiting := marks.Waiting.of(self.marks)) and not isinstance(converter, Students):
