@@ -216,6 +216,31 @@ def results(root):
     return {path.name: path.stat().st_mtime_ns for path in root.rglob("*.json.gz")}
 
 
+def test_the_file_of_an_editor_on_windows_is_read_and_keeps_its_line_ends(tmp_path):
+    path = tmp_path / "deadlines.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + FILE.replace("\n", "\r\n").encode())
+    path.chmod(0o640)
+    found = Deadlines.read(tmp_path)
+    assert found.find("hw3").due == datetime.datetime(2026, 10, 5, 21, 59)
+    found.changed("hw3", {"cap": "3", "once": "1"}, {"bob": "2026-10-20"}).write()
+    text = path.read_bytes().decode()
+    assert text.count("\r\n") == text.count("\n") > FILE.count("\n")
+    assert Deadlines.read(tmp_path).find("hw3").policy.cap.value == 3
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [each.name for each in tmp_path.iterdir()] == ["deadlines.toml"]
+
+
+def test_a_file_that_cannot_be_read_or_written_is_told_in_a_sentence(tmp_path):
+    found = read(tmp_path, FILE)
+    (tmp_path / "deadlines.toml").unlink()
+    (tmp_path / "deadlines.toml").mkdir()
+    with pytest.raises(CourseError, match=r"deadlines.toml cannot be read: Is a directory\."):
+        Deadlines.read(tmp_path)
+    with pytest.raises(CourseError, match=r"deadlines.toml cannot be written: Is a directory\."):
+        found.write()
+    assert [each.name for each in tmp_path.iterdir()] == ["deadlines.toml"]
+
+
 @pytest.fixture
 def one_late(tmp_path):
     """A course of an assignment that is none of ours, in which ada has 10 of 10 points, two days after 5 October at noon."""

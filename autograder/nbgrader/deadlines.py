@@ -18,8 +18,10 @@ import contextlib
 import dataclasses
 import datetime
 import math
+import os
 import pathlib
 import re
+import shutil
 import tomllib
 import zoneinfo
 from collections.abc import Mapping
@@ -150,9 +152,12 @@ class Deadlines:
         """
         path = root / FILE
         try:
-            text = path.read_text(encoding="utf-8")
+            with path.open(encoding="utf-8-sig", newline="") as file:  # Notepad puts a byte order mark there
+                text = file.read()
         except FileNotFoundError:
             return cls(path)
+        except OSError as error:
+            raise CourseError(f"{path} cannot be read: {error.strerror}.") from error
         except UnicodeDecodeError as error:
             raise CourseError(f"{path} is not in UTF-8: save it as UTF-8.") from error
         return cls.parsed(path, text)
@@ -193,11 +198,25 @@ class Deadlines:
             longer = table.setdefault("extensions", tomlkit.table())
             for student, value in extensions.items():
                 put(longer, student, value)
-        return type(self).parsed(self.path, tomlkit.dumps(file))
+        text = tomlkit.dumps(file)
+        return type(self).parsed(self.path, re.sub(r"\r?\n", "\r\n", text) if "\r\n" in self.text else text)
 
     def write(self) -> None:
-        """Writes the file."""
-        self.path.write_text(self.text, encoding="utf-8")
+        """Writes the file, its line ends as they were; whoever reads meanwhile sees the whole of it or the one before.
+
+        Raises:
+            CourseError: it cannot be written.
+        """
+        to = self.path.resolve()
+        partial = to.with_name(f".{to.name}.{os.getpid()}")
+        try:
+            partial.write_text(self.text, encoding="utf-8", newline="")
+            if to.exists():
+                shutil.copymode(to, partial)
+            partial.replace(to)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise CourseError(f"{self.path} cannot be written: {error.strerror}.") from error
 
 
 def put(table: Any, key: str, typed: str) -> None:
