@@ -268,6 +268,79 @@ def test_an_experiment_says_which_gaps_are_open_and_trains_nothing(answered, cap
     assert "β" not in said
 
 
+@pytest.mark.parametrize(
+    ("gap", "filled", "words"),
+    [
+        ("steps_to_look_at", lambda: 20, "returned 20"),
+        ("steps_to_look_at", lambda: (0, 2000), "2000 is none"),
+        ("what_to_draw", lambda snapshot, x: snapshot.encode(x), "returned a tuple"),
+        ("what_to_draw", lambda snapshot, x: snapshot.code(x), "raised AttributeError"),
+        ("what_to_measure", lambda snapshot, x: 3.0, "returned a float"),
+        ("what_to_measure", lambda snapshot, x: {"codes": x}, "'codes' should be a single number"),
+    ],
+)
+def test_a_gap_that_is_filled_wrongly_is_told_before_training(gap, filled, words, answered, capsys, monkeypatch):
+    right = {
+        "steps_to_look_at": lambda: (0, 10),
+        "what_to_draw": lambda m, x: m.encode(x)[0],
+        "what_to_measure": lambda m, x: {"n": 1},
+    }
+    for name, value in (right | {gap: filled}).items():
+        monkeypatch.setitem(answered, name, value)
+    answered["experiment_2"]()
+    (said,) = capsys.readouterr().out.splitlines()
+    assert "question 2 cannot start" in said
+    assert words in said
+
+
+def run_figures(release, names, *ids):
+    for c in release.cells:
+        if c.id in ids:
+            exec(c.source, names)
+
+
+AFTER_TRAINING = (
+    "loss-curve", "reconstructions-code", "clouds-code", "latent-space-code", "walks-code", "autoencoder-code",
+)  # fmt: skip
+
+
+def test_what_needs_an_open_task_says_so_in_one_line_and_draws_nothing(release, answered, capsys, monkeypatch):
+    def still_to_do(*_):
+        raise NotImplementedError
+
+    monkeypatch.setitem(answered, "model", answered["VAE"]())
+    run_figures(release, answered, "clouds-code")
+    assert "The model is not trained yet" in capsys.readouterr().out
+    monkeypatch.setattr(answered["VAE"], "reparameterize", still_to_do)
+    monkeypatch.setitem(answered, "compute_vae_loss", still_to_do)
+    run_figures(release, answered, "self-check-1-code", "self-check-2-code", *AFTER_TRAINING)
+    first, second, *others = capsys.readouterr().out.splitlines()
+    assert "Task 1 is still open" in first
+    assert "Task 2 is still open" in second
+    assert len(others) == len(AFTER_TRAINING)
+    assert all("Task 1 is still open. Task 2 is still open." in line for line in others)
+
+
+def test_a_wrong_spread_is_not_blamed_on_the_noise(answered, capsys, monkeypatch):
+    torch = answered["torch"]
+    monkeypatch.setattr(answered["VAE"], "reparameterize", lambda self, mu, logvar: mu + logvar.exp() * torch.randn_like(mu))
+    answered["look_at_samples"]()
+    said = capsys.readouterr().out
+    assert said.count("← differs") == 4
+    assert "noise:" not in said
+
+
+def test_what_differs_is_told_kind_by_kind_and_in_the_last_line(answered, capsys):
+    right = {"yours": 1.0, "due": 1.0, "within": 0.1, "note": ""}
+    wrong = [{**right, "what": f"{kind}, {shape}", "yours": 2.0} for kind in "abcdefg" for shape in (1, 2)]
+    answered["show_rows"]([{**right, "what": "spread"}, *wrong], first=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("← differs (and 1 like it)" in line for line in lines) == 5
+    assert lines[-2:] == ["and 2 more", "7 things differ. All numbers must agree."]
+    answered["show_rows"]([{**right, "what": "spread"}, *wrong[:2]], first=1)
+    assert capsys.readouterr().out.splitlines()[-1] == "One thing differs: a. All numbers must agree."
+
+
 def test_the_figures_carry_their_description_as_alternative_text(assignment):
     for c in assignment.master.cells:
         for output in c.get("outputs", []):
