@@ -165,10 +165,11 @@ class Tally:
 
 def show_collected(rows: "Sequence[Row]", dry: bool) -> None:
     """Prints all that came in, by student, and then what a person has to look at, in sentences."""
+    zones = {row.time.tzname() for row in rows if row.time}
     table = Table(
         Column("student", overflow="fold"),
         Column("what came in", overflow="fold"),
-        Column("when", no_wrap=True),
+        Column(f"when, {zones.pop()}" if len(zones) == 1 else "when", no_wrap=True),
         "",
         title="What came in",
     )

@@ -57,6 +57,7 @@ from autograder.nbgrader.submitted import TIMESTAMP
 
 FORMAT = 1
 RECORD = "collected.json"
+ROSTER, ID_COLUMN = "roster.csv", "roster-id-column.txt"  # the sheet of the last time
 NOBODY = "none"  # says by hand that something said before does not hold
 HANDED_IN = "lastmodifiedsubmission"  # Moodle's name of a column, as `plain` has it
 EXTRACTED, ARCHIVE, REPLACED = "extracted", "archive", "replaced"
@@ -281,6 +282,7 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
         if not source.exists():
             raise CourseError(f"{source} is not there.")
     where = folder(coursedir, assignment_id)
+    options = with_sheet_of_before(options, where)
     wanted, record = Wanted.of(coursedir, assignment_id), settled(coursedir, where)
     record |= {"assignment": assignment_id, "who": said(record["who"], options.who)}
     new = noted(sources, where, record)
@@ -300,6 +302,7 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
                 return carried_out(coursedir, None, done, where, record)
             for to, source in new.items():
                 keep(source, to)
+            keep_sheet(options, where)
             try:
                 rows = carried_out(coursedir, gradebook, done, where, record)
             finally:  # what was placed until then is known to have come this way
@@ -308,6 +311,28 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
             shutil.rmtree(where / EXTRACTED)
         (extracted / EXTRACTED).rename(where / EXTRACTED)
     return rows
+
+
+def with_sheet_of_before(options: Options, where: pathlib.Path) -> Options:
+    """With the sheet that the assignment was collected with before, where none is named: its ids and times still hold."""
+    kept, column = where / ROSTER, where / ID_COLUMN
+    if options.roster is not None or not kept.is_file():
+        return options
+    named = column.read_text(encoding="utf-8") if column.is_file() else None
+    return dataclasses.replace(options, roster=kept, id_column=options.id_column or named)
+
+
+def keep_sheet(options: Options, where: pathlib.Path) -> None:
+    """Keeps the sheet, and the column that was named, for the next time."""
+    kept, column = where / ROSTER, where / ID_COLUMN
+    if options.roster is None or options.roster == kept:
+        return
+    fresh = kept.with_suffix(".new")
+    shutil.copyfile(options.roster, fresh)
+    fresh.replace(kept)
+    column.unlink(missing_ok=True)
+    if options.id_column is not None:
+        column.write_text(options.id_column, encoding="utf-8")
 
 
 def said(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
@@ -362,6 +387,9 @@ def planned(
     options: Options,
 ) -> Plan:
     """What is to be done with the files of some archives."""
+    if options.reading.zone is None:  # deadlines.toml names the zone of all times that name none themselves
+        zone = Deadlines.read(pathlib.Path(coursedir.root)).find(wanted.assignment_id).zone
+        options = dataclasses.replace(options, reading=dataclasses.replace(options.reading, zone=zone))
     orders = {archive["name"]: (archive["run"], archive["newest"]) for archive in record["archives"]}
     read = [
         (orders.get(each[0].archive, (0, "")), downloads.read(each, options.reading, wanted.assignment_id))
@@ -370,7 +398,7 @@ def planned(
     ]
     roster = known = of_gradebook(gradebook) if gradebook else Roster([])
     times: dict[str, datetime.datetime] = {}
-    unread = 0
+    unread, timeless = 0, False
     if options.roster is not None:
         sheet = Sheet.read(options.roster)
         ids = {person.student for person in known}
@@ -383,8 +411,12 @@ def planned(
                     "zeros. Export the sheet again, and give it as it is."
                 )
         times, unread = times_in(sheet, roster, options.reading)
+        timeless = sheet.system is System.MOODLE and not any(plain(name) == HANDED_IN for name in sheet.names)
     who = Who(roster, options.roster is not None, record["who"], taken_back(options.who))
     done = plan(read, who, wanted, due_of(coursedir, gradebook, wanted.assignment_id), times)
+    if timeless and any(download.system is System.MOODLE for _, download in read):
+        note = "It has no column “Last modified (submission)”, as an English worksheet has: nobody counts as late."
+        done.rows.append(Row(State.LEFT_OUT, file=str(options.roster), note=note, for_a_person=True))
     if unread:
         note = f"{unread} times in it cannot be read; who has none in the download counts as in time."
         done.rows.append(Row(State.LEFT_OUT, file=str(options.roster), note=note, for_a_person=True))

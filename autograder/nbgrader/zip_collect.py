@@ -80,7 +80,8 @@ class CollectDownloads(FileNameCollectorPlugin):
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
             record = collect.settled(coursedir, where)
             entries = collect.entries_below(where / collect.EXTRACTED)
-            done = collect.planned(coursedir, gradebook, entries, wanted, record, self.options(coursedir.root))
+            options = collect.with_sheet_of_before(self.options(coursedir.root), where)
+            done = collect.planned(coursedir, gradebook, entries, wanted, record, options)
             collect.enrol(gradebook, done)
         for row in done.rows:
             if row.for_a_person:
