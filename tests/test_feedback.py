@@ -165,7 +165,8 @@ def test_what_the_student_wrote_is_open_and_the_lesson_is_folded(course, assignm
 
 
 def test_a_persons_points_and_comment_are_shown_and_only_that_page_is_written(own_course, assignment):
-    mark(own_course, "ann", {"reflection_trick": 1.5}, "See **why**.\n\n<script>x</script><img src=x onerror=alert(1)>")
+    typed = "See **why**: mu<sigma and beta>0; Tensor<float>.\n\n<script>x</script><img src=x onerror=alert(1)>"
+    mark(own_course, "ann", {"reflection_trick": 1.5}, typed)
     mark(own_course, "ann", {"reparameterize": 4.5})
     written = feedback.write(own_course, assignment)
     assert list(written.pages) == ["ann"]
@@ -173,7 +174,7 @@ def test_a_persons_points_and_comment_are_shown_and_only_that_page_is_written(ow
     assert str(written.waiting) == f"2 answers wait for a person, of 1 student: ann. {CEM}"
     found = page(own_course, assignment, "ann")
     answer = found.select_one("#part-reflection_trick").find_parent("article")
-    assert said(answer).startswith("Question 1: why the trick? 1.5 of 2 Comment See why.")
+    assert said(answer).startswith("Question 1: why the trick? 1.5 of 2 Comment See why: mu<sigma and beta>0; Tensor<float>.")
     assert not found.select("script, [onerror]")
     assert "9 of 15 points so far" in said(found.header)
     assert "A person set these points; by machine it was 4." in said(found.select_one("article"))

@@ -23,7 +23,7 @@ from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
 
 from autograder.assignment import Assignment
 from autograder.grading.hidden import visible
-from autograder.nbgrader import late, marks, recognition, student_page
+from autograder.nbgrader import late, marks, pages, recognition, student_page
 from autograder.nbgrader.autograde import Unshared
 from autograder.nbgrader.submitted import TIMESTAMP, matching, students_folder
 
@@ -103,6 +103,7 @@ class FeedbackExporter(HTMLExporter):
         if self.template_file == TEMPLATE:
             self.register_filter("highlight_code", student_page.highlighted)
             self.register_filter("below", student_page.below)
+            self.register_filter("remark", pages.remark)
             self.register_filter("in_words", student_page.in_words)
             self.optimistic_validation = True  # once after all preprocessors, not after each
             converted = TemplateExporter.from_notebook_node(self, Unshared(nb), self._init_resources(resources), **kwargs)

@@ -113,6 +113,11 @@ def known(source: str) -> str:
     return rendered(source, {})
 
 
+def remark(source: str) -> str:
+    """The HTML of what a person typed into a field for a comment: Markdown, in which `<` is no more than a sign."""
+    return clean(MarkdownWithMath(renderer=Renderer({}, escape=True)).render(source[:MAX_MARKDOWN]))
+
+
 def rendered(source: str, attachments: Mapping[str, Any]) -> str:
     return clean(MarkdownWithMath(renderer=Renderer(attachments)).render(source))
 
@@ -120,8 +125,8 @@ def rendered(source: str, attachments: Mapping[str, Any]) -> str:
 class Renderer(IPythonRenderer):
     """Markdown as nbconvert renders it, without MathJax, links and pictures from elsewhere."""
 
-    def __init__(self, attachments: Mapping[str, Any]) -> None:
-        super().__init__(escape=False, attachments=attachments, exclude_anchor_links=True)
+    def __init__(self, attachments: Mapping[str, Any], escape: bool = False) -> None:
+        super().__init__(escape=escape, attachments=attachments, exclude_anchor_links=True)
 
     def block_math(self, body: str) -> str:
         return formula(body, "block")
