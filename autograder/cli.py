@@ -29,8 +29,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Marks the course's notebooks outside the students' Python. Instructors need `init`, `grade`, `check` and "
-    "nbgrader's own commands; `demo` shows everything on a sample class; `doctor` says what this machine lacks.",
+    help="Marks the course's notebooks outside the students' Python. For instructors, in the order of an evening: `init`, "
+    "`deadline`, `collect`, `grade`, `report`, `feedback`, `export`, `return`. `demo` shows everything on a sample class; "
+    "`doctor` says what this machine lacks.",
 )
 
 DEFAULT = "vae_swiss_roll"

@@ -19,7 +19,7 @@ from traitlets.config import Application
 
 from autograder.errors import CourseError
 from autograder.lms import returning
-from autograder.lms.fill import Filled, Mark, fill, filled_beside
+from autograder.lms.fill import Filled, Mark, State, fill, filled_beside
 from autograder.lms.sheets import Column, Sheet, System
 from autograder.nbgrader import headings, late, marks, recognition
 from autograder.nbgrader.deadlines import in_words
@@ -209,6 +209,11 @@ class IntoSheet(ExportPlugin):
             self.column or None,
             self.id_column or None,
         )
+        if all(row.state in (State.NOT_IN_SHEET, State.NOT_IN_COURSE) for row in self.filled.rows):
+            raise CourseError(
+                f"{path} has nobody of this course, so nothing was written: is it another course's? --id-column names the "
+                "column that holds the students' ids here."
+            )
         to = pathlib.Path(self.to) if self.to else filled_beside(path)
         to.write_bytes(self.filled.data)
         self.log.info("Filled %s: %s", self.filled.column, to)
