@@ -288,8 +288,8 @@ def changed(**parts):
 @pytest.mark.parametrize(
     ("now", "words"),
     [
-        ({}, ["what was handed in cannot be read any more"]),
-        (changed(submission="z"), ["another file was handed in"]),
+        ({}, ["a file that cannot be read any more"]),
+        (changed(submission="z"), ["another file that was handed in"]),
         (changed(files={"data.csv": "1"}), ["other files beside the notebook"]),
         (changed(package="z", master="z"), ["the autograder itself", "the master notebook"]),
         (changed(python="3.12.0"), ["Python 3.11.1 → 3.12.0"]),

@@ -172,10 +172,10 @@ def reasons(worth: str, found: Sequence[Cause]) -> tuple[str, ...]:
 def causes(old: Origin, new: Origin, assignment: Assignment) -> Iterator[Cause]:
     """What determines a mark and is not what it was."""
     if not new:
-        yield Cause("what was handed in cannot be read any more")
+        yield Cause("a file that cannot be read any more")
         return
     for part, words in (
-        ("submission", "another file was handed in"),
+        ("submission", "another file that was handed in"),
         ("files", "other files beside the notebook"),
         ("checks", f"the hidden checks of {assignment.name}"),
         ("package", "the autograder itself"),
