@@ -415,6 +415,7 @@ NOT_TAKEN = {
     "two": (lambda bob: (put(bob / "hw3/a.ipynb", NOTEBOOK), put(bob / "hw3/b.ipynb", NOTEBOOK)), "None of a.ipynb, b.ipynb"),
     "none": (lambda bob: put(bob / "hw3/roll.html", b"<p>"), "There is no notebook, but roll.html: ask the student"),
     "empty": (lambda bob: (bob / "hw3").mkdir(), "The folder is empty"),
+    "a time alone": (lambda bob: put(bob / "hw3/timestamp.txt", b"2026-10-05 11:30:00"), "The folder is empty"),
     "a name in another encoding": (
         lambda bob: put(bob / "hw3" / os.fsdecode(b"L\xf6sung.pdf"), b""), "There is no notebook, but L\ufffdsung.pdf",
     ),

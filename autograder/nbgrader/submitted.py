@@ -290,6 +290,7 @@ def is_ours(path: pathlib.Path, assignment: Assignment, least: int = 1) -> bool:
 
 def nothing(folder: pathlib.Path, wanted: str, files: list[pathlib.Path]) -> str:
     """Why there is no notebook in the student's folder, in a sentence."""
+    files = [path for path in files if path != folder / TIMESTAMP]  # nbgrader's, not the student's
     links = [path for path in files if path.is_symlink()]
     names = [printable(os.path.relpath(path, folder)) for path in [*links[:1], *files[:3]]]
     if links:
