@@ -52,6 +52,7 @@ Scheduler = Annotated[
     typer.Option(metavar="ADDRESS", help="Mark on a Dask cluster: the scheduler's address, tcp://…", show_default=False),
 ]
 HERE = pathlib.Path()
+MARKING = ("grade", "check", "regrade", "selftest", "demo")  # commands of which an error says that nobody was marked
 
 
 def main() -> None:
@@ -65,7 +66,8 @@ def main() -> None:
         from autograder.lms.downloads import shown
 
         said = "\n".join(map(shown, str(error).splitlines()))  # it may hold names that others have given
-        err.print(f"[bold red]{error.happened}; nobody was marked.[/] {escape(said)}")
+        marking = any(word in MARKING for word in sys.argv[1:2])
+        err.print(f"[bold red]{error.happened}{'; nobody was marked' * marking}.[/] {escape(said)}")
     except Exception as error:
         err.print_exception()
         err.print(
