@@ -379,6 +379,13 @@ def test_who_goes_back_to_an_earlier_answer_hands_in_that_one(collected, course)
     assert submitted(course)["ada/timestamp.txt"] == b"2026-10-01 09:00:00"
 
 
+def test_a_sheet_is_no_download(course, tmp_path):
+    (tmp_path / "worksheet.csv").write_bytes(SHEETS["moodle"]())
+    with pytest.raises(CourseError, match="is a sheet, and nobody's hand-in: give it with --roster"):
+        collect.collect(course.coursedir, "hw3", [tmp_path / "worksheet.csv"], Options())
+    assert not (course.root / "downloaded/hw3/archive").exists()
+
+
 def test_a_folder_that_holds_the_course_is_no_download(course, tmp_path):
     for source in (course.root, tmp_path, course.root / "downloaded"):
         (course.root / "downloaded").mkdir(exist_ok=True)

@@ -57,6 +57,7 @@ from autograder.nbgrader.submitted import TIMESTAMP
 
 FORMAT = 1
 RECORD = "collected.json"
+SHEETS = (".csv", ".tsv", ".xls", ".xlsx")
 ROSTER, ID_COLUMN = "roster.csv", "roster-id-column.txt"  # the sheet of the last time
 NOBODY = "none"  # says by hand that something said before does not hold
 HANDED_IN = "lastmodifiedsubmission"  # Moodle's name of a column, as `plain` has it
@@ -281,6 +282,8 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
     for source in sources:
         if not source.exists():
             raise CourseError(f"{source} is not there.")
+        if source.suffix.lower() in SHEETS:
+            raise CourseError(f"{source} is a sheet, and nobody's hand-in: give it with --roster.")
     where = folder(coursedir, assignment_id)
     options = with_sheet_of_before(options, where)
     wanted, record = Wanted.of(coursedir, assignment_id), settled(coursedir, where)
