@@ -302,6 +302,13 @@ def test_a_worksheet_in_another_language_says_that_nobody_counts_as_late(collect
     assert "nobody counts as late" in row.note
 
 
+def test_of_two_files_that_canvas_numbered_the_later_counts(collected, course):
+    files = {f"lovelaceada_4101_900{n}_hw3{again}.ipynb": notebook(again) for n, again in ((1, ""), (3, "-2"), (2, "-1"))}
+    rows = collected(files, roster=SHEETS["canvas"]())
+    assert submitted(course)["ada/hw3.ipynb"] == notebook("-2")
+    assert notes(rows) == {"ada": "Earlier, left aside: hw3-1.ipynb, hw3.ipynb."}
+
+
 def test_two_that_cannot_be_ordered_are_both_left_and_said(collected, course):
     twice = {f"1-{n} - Ada Lovelace - Oct 5, 2026 1130 AM/hw3.ipynb": notebook(str(n)) for n in (1, 2)}
     rows = collected(twice, roster=SHEETS["brightspace"]())

@@ -474,7 +474,7 @@ def chosen(attempt: Attempt, wanted: Wanted) -> Choice:
     if beside(made.files, [upload for upload in attempt.uploads if upload not in placed]):
         made.odd.append(f"The {TIMESTAMP} that was handed in is left out: nbgrader would believe it.")
     if left:
-        made.odd.append(f"Not the last: {', '.join(sorted(downloads.shown(upload.file) for upload in left))}.")
+        made.odd.append(f"Earlier, left aside: {', '.join(sorted(downloads.shown(upload.file) for upload in left))}.")
     made.counts = made.files[made.notebook] if made.notebook else attempt.uploads[0]
     return made
 
