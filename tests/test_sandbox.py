@@ -185,7 +185,7 @@ result = {
     "switches": [str(torch.get_default_dtype()), torch.is_grad_enabled(), torch.get_num_threads(), len(sys.path)],
     "threads": sorted(thread.name.rstrip("0123456789") for thread in threading.enumerate()),
     "files": sorted(os.path.join(at, name) for top in ("/tmp", "/home", "/dev/shm") for at, _, names in os.walk(top)
-                    for name in names if not name.startswith("k")),
+                    for name in names if not name.startswith("k") and not at.startswith(sys.prefix)),
     "variables": sorted(os.environ),
     "names": sorted(vars(builtins)),
     "large": sum(isinstance(thing, torch.Tensor) and thing.numel() > 10**6 for thing in gc.get_objects()),
