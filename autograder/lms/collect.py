@@ -88,11 +88,15 @@ def recorded(where: pathlib.Path) -> dict[str, Any]:
     return {"format": FORMAT, "archives": [], "who": {}, "students": {}, "expected": {}, **found}
 
 
-def settled(coursedir: CourseDirectory, where: pathlib.Path) -> dict[str, Any]:
-    """The record, with what nbgrader was to copy and has copied."""
+def settled(coursedir: CourseDirectory, where: pathlib.Path, only: str | None = None) -> dict[str, Any]:
+    """The record, with what nbgrader was to copy and has copied, which is looked for among all files of a student.
+
+    Args:
+        only: the student who is asked about; None for all.
+    """
     record = recorded(where)
     for student, about in record.pop("expected").items():
-        if contents(students_folder(coursedir, student, where.name)) == about["placed"]:
+        if only in (None, student) and contents(students_folder(coursedir, student, where.name)) == about["placed"]:
             record["students"][student] = about
     return record
 

@@ -26,7 +26,6 @@ BRIGHTSPACE = re.compile(r"\d+-\d+ - .+")
 CANVAS = re.compile(r"([^_/]+(?:_LATE)?_\d+_\d+)_.+", re.IGNORECASE)
 UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.{1,2}$')
 MAX_COMMENT = 1000  # bytes; a zip may have 65,535
-EPOCH = (1980, 1, 1, 0, 0, 0)  # of all files, so that the same pages make the same zip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +42,10 @@ class Packed:
     students: Sequence[str]
 
 
-def collected(coursedir: CourseDirectory, assignment_id: str) -> dict[str, dict[str, Any]]:
-    """student → what `autograder collect` has recorded of them; CourseError where the record is damaged."""
-    students: dict[str, dict[str, Any]] = collect.settled(coursedir, collect.folder(coursedir, assignment_id))["students"]
+def collected(coursedir: CourseDirectory, assignment_id: str, only: str | None = None) -> dict[str, dict[str, Any]]:
+    """student → what `autograder collect` has recorded of them; CourseError where the record is damaged. `only` as there."""
+    where = collect.folder(coursedir, assignment_id)
+    students: dict[str, dict[str, Any]] = collect.settled(coursedir, where, only)["students"]
     return students
 
 
@@ -83,7 +83,8 @@ def pack(
             archive.comment = sign
             for names in students.values():
                 for name, page in names.items():
-                    archive.writestr(zipfile.ZipInfo(name, EPOCH), page.read_bytes(), zipfile.ZIP_DEFLATED)
+                    # Without a time, so that the same pages make the same zip.
+                    archive.writestr(zipfile.ZipInfo(name), page.read_bytes(), zipfile.ZIP_DEFLATED)
         partial.replace(path)
         packed.append(Packed(path, system, list(students)))
     for stale in to.glob("*.zip"):

@@ -112,7 +112,7 @@ def set_dates(coursedir: CourseDirectory, submission: SubmittedAssignment) -> No
     assignment_id = submission.assignment.name
     deadline, ours = Deadlines.read(pathlib.Path(coursedir.root)).find(assignment_id), Ours.read(coursedir, assignment_id)
     set_date(submission.assignment, deadline, ours)
-    of_student(submission, deadline, ours, late_by_word(coursedir, assignment_id))
+    of_student(submission, deadline, ours, late_by_word(coursedir, assignment_id, submission.student_id))
     ours.write(coursedir, assignment_id)
 
 
@@ -136,12 +136,21 @@ def of_student(submission: SubmittedAssignment, deadline: Deadline, ours: Ours, 
         submission.timestamp = None
 
 
-def late_by_word(coursedir: CourseDirectory, assignment_id: str) -> set[str]:
-    """The students of whom the system that they were collected from says that they were late, and not by how much."""
-    collected = returning.collected(coursedir, assignment_id)
+def late_by_word(coursedir: CourseDirectory, assignment_id: str, only: str | None = None) -> set[str]:
+    """The students of whom the system that they were collected from says that they were late, and not by how much.
+
+    Args:
+        only: the one who is asked about, while a class is marked one by one; None for all.
+    """
+
+    def has_time(student: str) -> bool:
+        return pathlib.Path(coursedir.format_path(coursedir.submitted_directory, student, assignment_id), TIMESTAMP).exists()
+
+    if only is not None and has_time(only):
+        return set()
+    collected = returning.collected(coursedir, assignment_id, only)
     found = {student for student, about in collected.items() if about.get("late") and not about.get("time")}
-    folders = {student: coursedir.format_path(coursedir.submitted_directory, student, assignment_id) for student in found}
-    return {student for student, folder in folders.items() if not pathlib.Path(folder, TIMESTAMP).exists()}
+    return {student for student in found if only in (None, student) and not has_time(student)}
 
 
 @dataclasses.dataclass(frozen=True)
