@@ -14,6 +14,7 @@ The record, downloaded/ASSIGNMENT/collected.json, is for what brings feedback ba
     {"format": 1, "assignment": "hw3",
      "archives": [{"name": "submissions.zip", "sha256": "…",        in the order in which they were given
                    "run": 1, "newest": "2026-10-05T11:30:12"}],     in which run; when its newest file was written
+     "id_column": null,                                             of the sheet that is kept beside, where one was named
      "who": {"101-7 - Alex Smith": "asmith1"},                      what was said by hand
      "students": {"ada": {
         "system": "canvas", "archive": "submissions.zip",
@@ -52,13 +53,13 @@ from autograder.lms.sheets import Column, Sheet, System, plain
 from autograder.lms.times import Reading
 from autograder.lms.wanted import Wanted
 from autograder.nbgrader import recognition
-from autograder.nbgrader.deadlines import Deadlines
+from autograder.nbgrader.deadlines import Deadline, Deadlines
 from autograder.nbgrader.submitted import TIMESTAMP
 
 FORMAT = 1
 RECORD = "collected.json"
 SHEETS = (".csv", ".tsv", ".xls", ".xlsx")
-ROSTER, ID_COLUMN = "roster.csv", "roster-id-column.txt"  # the sheet of the last time
+ROSTER = "roster.csv"  # the sheet of the last time
 NOBODY = "none"  # says by hand that something said before does not hold
 HANDED_IN = "lastmodifiedsubmission"  # Moodle's name of a column, as `plain` has it
 EXTRACTED, ARCHIVE, REPLACED = "extracted", "archive", "replaced"
@@ -85,7 +86,7 @@ def recorded(where: pathlib.Path) -> dict[str, Any]:
         found = {}
     except (OSError, ValueError) as error:
         raise CourseError(f"{where / RECORD} is damaged: put back a copy of it, or move it away. {error}") from error
-    return {"format": FORMAT, "archives": [], "who": {}, "students": {}, "expected": {}, **found}
+    return {"format": FORMAT, "archives": [], "who": {}, "students": {}, "expected": {}, "id_column": None, **found}
 
 
 def settled(coursedir: CourseDirectory, where: pathlib.Path, only: str | None = None) -> dict[str, Any]:
@@ -289,8 +290,8 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
         if source.suffix.lower() in SHEETS:
             raise CourseError(f"{source} is a sheet, and nobody's hand-in: give it with --roster.")
     where = folder(coursedir, assignment_id)
-    options = with_sheet_of_before(options, where)
     wanted, record = Wanted.of(coursedir, assignment_id), settled(coursedir, where)
+    options = with_sheet_of_before(options, where, record)
     record |= {"assignment": assignment_id, "who": said(record["who"], options.who)}
     new = noted(sources, where, record)
     found = archives(where, record, new)
@@ -309,7 +310,7 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
                 return carried_out(coursedir, None, done, where, record)
             for to, source in new.items():
                 keep(source, to)
-            keep_sheet(options, where)
+            keep_sheet(options, where, record)
             try:
                 rows = carried_out(coursedir, gradebook, done, where, record)
             finally:  # what was placed until then is known to have come this way
@@ -320,26 +321,23 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
     return rows
 
 
-def with_sheet_of_before(options: Options, where: pathlib.Path) -> Options:
+def with_sheet_of_before(options: Options, where: pathlib.Path, record: Mapping[str, Any]) -> Options:
     """With the sheet that the assignment was collected with before, where none is named: its ids and times still hold."""
-    kept, column = where / ROSTER, where / ID_COLUMN
+    kept = where / ROSTER
     if options.roster is not None or not kept.is_file():
         return options
-    named = column.read_text(encoding="utf-8") if column.is_file() else None
-    return dataclasses.replace(options, roster=kept, id_column=options.id_column or named)
+    return dataclasses.replace(options, roster=kept, id_column=options.id_column or record["id_column"])
 
 
-def keep_sheet(options: Options, where: pathlib.Path) -> None:
-    """Keeps the sheet, and the column that was named, for the next time."""
-    kept, column = where / ROSTER, where / ID_COLUMN
+def keep_sheet(options: Options, where: pathlib.Path, record: dict[str, Any]) -> None:
+    """Keeps the sheet, and in the record the column that was named, for the next time."""
+    kept = where / ROSTER
     if options.roster is None or options.roster == kept:
         return
     fresh = kept.with_suffix(".new")
     shutil.copyfile(options.roster, fresh)
     fresh.replace(kept)
-    column.unlink(missing_ok=True)
-    if options.id_column is not None:
-        column.write_text(options.id_column, encoding="utf-8")
+    record["id_column"] = options.id_column
 
 
 def said(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
@@ -394,14 +392,12 @@ def planned(
     options: Options,
 ) -> Plan:
     """What is to be done with the files of some archives."""
-    if options.reading.zone is None:  # deadlines.toml names the zone of all times that name none themselves
-        zone = Deadlines.read(pathlib.Path(coursedir.root)).find(wanted.assignment_id).zone
-        options = dataclasses.replace(options, reading=dataclasses.replace(options.reading, zone=zone))
+    deadline, reading = Deadlines.read(pathlib.Path(coursedir.root)).find(wanted.assignment_id), options.reading
+    if reading.zone is None:  # deadlines.toml names the zone of all times that name none themselves
+        reading = dataclasses.replace(reading, zone=deadline.zone)
     orders = {archive["name"]: (archive["run"], archive["newest"]) for archive in record["archives"]}
     read = [
-        (orders.get(each[0].archive, (0, "")), downloads.read(each, options.reading, wanted.assignment_id))
-        for each in entries
-        if each
+        (orders.get(each[0].archive, (0, "")), downloads.read(each, reading, wanted.assignment_id)) for each in entries if each
     ]
     roster = known = of_gradebook(gradebook) if gradebook else Roster([])
     times: dict[str, datetime.datetime] = {}
@@ -417,10 +413,10 @@ def planned(
                     f"{options.roster} has {person.student!r}, and the course {alike[0]!r}: a spreadsheet program leaves out "
                     "zeros. Export the sheet again, and give it as it is."
                 )
-        times, unread = times_in(sheet, roster, options.reading)
+        times, unread = times_in(sheet, roster, reading)
         timeless = sheet.system is System.MOODLE and not any(plain(name) == HANDED_IN for name in sheet.names)
     who = Who(roster, options.roster is not None, record["who"], taken_back(options.who))
-    done = plan(read, who, wanted, due_of(coursedir, gradebook, wanted.assignment_id), times)
+    done = plan(read, who, wanted, due_of(deadline, gradebook, wanted.assignment_id), times)
     if timeless and any(download.system is System.MOODLE for _, download in read):
         note = "It has no column “Last modified (submission)”, as an English worksheet has: nobody counts as late."
         done.rows.append(Row(State.LEFT_OUT, file=str(options.roster), note=note, for_a_person=True))
@@ -442,9 +438,9 @@ def times_in(sheet: Sheet, roster: Roster, reading: Reading) -> tuple[dict[str, 
     return times, len(said) - len(times)
 
 
-def due_of(coursedir: CourseDirectory, gradebook: Gradebook | None, assignment_id: str) -> Due:
+def due_of(deadline: Deadline, gradebook: Gradebook | None, assignment_id: str) -> Due:
     """When each student is late, as deadlines.toml says it, or else the gradebook."""
-    deadline, in_gradebook = Deadlines.read(pathlib.Path(coursedir.root)).find(assignment_id), None
+    in_gradebook = None
     with contextlib.suppress(MissingEntry):
         in_gradebook = gradebook and gradebook.find_assignment(assignment_id).duedate
 

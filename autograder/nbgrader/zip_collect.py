@@ -80,7 +80,7 @@ class CollectDownloads(FileNameCollectorPlugin):
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
             record = collect.settled(coursedir, where)
             entries = collect.entries_below(where / collect.EXTRACTED)
-            options = collect.with_sheet_of_before(self.options(coursedir.root), where)
+            options = collect.with_sheet_of_before(self.options(coursedir.root), where, record)
             done = collect.planned(coursedir, gradebook, entries, wanted, record, options)
             collect.enrol(gradebook, done)
         for row in done.rows:
