@@ -115,11 +115,11 @@ def known(source: str) -> str:
 
 def remark(source: str) -> str:
     """The HTML of what a person typed into a field for a comment: Markdown, in which `<` is no more than a sign."""
-    return clean(MarkdownWithMath(renderer=Renderer({}, escape=True)).render(source[:MAX_MARKDOWN]))
+    return rendered(source[:MAX_MARKDOWN], {}, escape=True)
 
 
-def rendered(source: str, attachments: Mapping[str, Any]) -> str:
-    return clean(MarkdownWithMath(renderer=Renderer(attachments)).render(source))
+def rendered(source: str, attachments: Mapping[str, Any], escape: bool = False) -> str:
+    return clean(MarkdownWithMath(renderer=Renderer(attachments, escape)).render(source))
 
 
 class Renderer(IPythonRenderer):
