@@ -16,7 +16,6 @@ import dataclasses
 import datetime
 import errno
 import functools
-import os
 import pathlib
 import re
 import stat
@@ -31,6 +30,7 @@ import yaml
 from autograder.errors import CourseError
 from autograder.lms.sheets import Column, System
 from autograder.lms.times import Reading
+from autograder.nbgrader.submitted import opened
 
 MAX_ENTRIES = 100_000
 MAX_FILE = 256 << 20  # bytes
@@ -154,7 +154,7 @@ def unpack(source: pathlib.Path, to: pathlib.Path) -> list[Entry]:
 
 
 # (path, why it is left out, what opens it, its size)
-Found = tuple[tuple[str, ...], str, Callable[[], IO[bytes]], int]
+Found = tuple[tuple[str, ...], str, Callable[[], contextlib.AbstractContextManager[IO[bytes]]], int]
 
 
 def of_zip(archive: zipfile.ZipFile) -> Iterator[Found]:
@@ -198,11 +198,6 @@ def of_folder(folder: pathlib.Path) -> Iterator[Found]:
                 continue
             problem = "" if stat.S_ISREG(kind.st_mode) else "It is a link or a device."
             yield parts, problem, functools.partial(opened, path), kind.st_size
-
-
-def opened(path: pathlib.Path) -> IO[bytes]:
-    """A file, for reading; OSError where it has become a link since it was looked at."""
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
 def copied(found: Iterable[Found], archive: str, to: pathlib.Path) -> Iterator[Entry]:
