@@ -14,7 +14,7 @@ from nbgrader.api import Gradebook
 from traitlets.config import Config
 
 from autograder.course.fill import cell, fill
-from autograder.nbgrader import configure
+from autograder.nbgrader import autograde, configure
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
 from tests import commands
 from tests.conftest import ROOT
@@ -248,3 +248,29 @@ def test_other_assignments_of_the_course_are_marked_as_stock_nbgrader_does(tmp_p
     nbgrader(tmp_path, "autograde", "other")
     with Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
         assert gradebook.find_submission("other", "ann").score == 2
+
+
+def test_a_submission_is_recorded_whole_or_not_at_all(tmp_path):
+    def opened():
+        return Gradebook(f"sqlite:///{tmp_path}/gradebook.db")
+
+    def known():
+        with opened() as gradebook:
+            return [student.id for student in gradebook.students]
+
+    def recorded_by_half(gradebook):
+        with autograde.one_transaction(gradebook):
+            gradebook.add_student("ada")  # which commits
+            assert [student.id for student in gradebook.students] == ["ada"]
+            raise ZeroDivisionError
+
+    with opened() as gradebook, pytest.raises(ZeroDivisionError):
+        recorded_by_half(gradebook)
+    assert known() == []
+    with opened() as gradebook:
+        with autograde.one_transaction(gradebook):
+            gradebook.add_student("ada")
+            assert known() == []
+        assert known() == ["ada"]
+        gradebook.add_student("bea")
+        assert known() == ["ada", "bea"]

@@ -18,7 +18,7 @@ import dataclasses
 import datetime
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import nbformat
@@ -28,7 +28,7 @@ from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader import converters
 from nbgrader.api import Gradebook, SubmittedAssignment
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, Execute, SaveAutoGrades
+from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, Execute, NbGraderPreprocessor, SaveAutoGrades
 from traitlets.config import Config
 
 from autograder.assignment import Assignment
@@ -365,12 +365,12 @@ class SaveGrades(SaveAutoGrades):
     """
 
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
-        self._nb = nb
-        nb, resources = super().preprocess(nb, resources)
-        with self.gradebook:
+        self._nb, about = nb, resources["nbgrader"]
+        self.notebook_id, self.assignment_id, self.student_id = about["notebook"], about["assignment"], about["student"]
+        with Gradebook(about["db_url"]) as self.gradebook, one_transaction(self.gradebook):
+            nb, resources = NbGraderPreprocessor.preprocess(self, nb, resources)
             submission = self.gradebook.find_submission(self.assignment_id, self.student_id)
             late.set_dates(self.parent.parent.coursedir, submission)
-            self.gradebook.db.commit()
             if ours(resources):
                 nb.metadata["autograder"]["late"] = lateness(submission, self.config)
         return nb, resources
@@ -384,13 +384,22 @@ class SaveGrades(SaveAutoGrades):
         if found.ungradable or elsewhere:
             grade = self.gradebook.find_grade(data["grade_id"], self.notebook_id, self.assignment_id, self.student_id)
             grade.auto_score, grade.needs_manual_grade = None, True
-            self.gradebook.db.commit()
         elif data["grade_id"] in found.settled:
             grade = self.gradebook.find_grade(data["grade_id"], self.notebook_id, self.assignment_id, self.student_id)
             now = handed_in_for(self._nb, found.assignment, data["grade_id"], grade.auto_score)
             grade.needs_manual_grade = bool(now != found.settled[data["grade_id"]])
-            self.gradebook.db.commit()
         return cell, resources
+
+
+@contextlib.contextmanager
+def one_transaction(gradebook: Gradebook) -> Iterator[None]:
+    """All of what nbgrader commits meanwhile, or nothing: it commits after each cell, and loads everything anew after that."""
+    commit, gradebook.db.commit = gradebook.db.commit, gradebook.db.flush
+    try:
+        yield
+        commit()
+    finally:
+        del gradebook.db.commit  # the session's own shows again
 
 
 def lateness(submission: SubmittedAssignment, config: Config) -> str:
