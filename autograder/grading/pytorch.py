@@ -111,6 +111,7 @@ class Student:
         weights: torch.Tensor | None = None,
         training: bool = True,
         same_instance: bool = False,
+        one_instance: bool = False,
         tail: bool = False,
         **options: object,
     ) -> Reply:
@@ -122,9 +123,8 @@ class Student:
         # safetensors refuses tensors that share memory, as they do where a check passes one tensor twice.
         own = {name: tensor.clone() for name, tensor in tensors.items()}
         seed += self._seed
-        call = Call(
-            operation, own, seed, device, repeat, each, gradients, weights, training, same_instance, tail, options, self.at
-        )
+        instance = same_instance, one_instance
+        call = Call(operation, own, seed, device, repeat, each, gradients, weights, training, *instance, tail, options, self.at)
         asked = self.record.ask(call)
         try:
             asked.reply = self._answered(call)

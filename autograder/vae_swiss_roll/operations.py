@@ -68,26 +68,38 @@ class StandIn(nn.Module):
     all at once, several times over, or piece by piece.
     """
 
+    LAYERS = frozenset({"encoder", "decoder", "fc_mu", "fc_logvar"})
+
     def __init__(self, inputs: "Inputs") -> None:
         super().__init__()
-        self._inputs = inputs
+        self._inputs, self._last = inputs, Encoded()
         self.x, self.recon_x, self.mu, self.logvar = (inputs[name] for name in ("x", "recon_x", "mu", "logvar"))
-        self._encoded, self._decoded = torch.arange(len(inputs["x"])), 0  # the rows, and how many pieces of them
         self.latent_dim = self.mu.shape[1]
-        self.encoder, self.decoder = nn.Identity(), Layer(self.decode, self.mu, self.x)
-        self.fc_mu = Layer(lambda h: self.hand_out("mu", h), self.x, self.mu)
-        self.fc_logvar = Layer(lambda h: self.hand_out("logvar", h), self.x, self.logvar)
+
+    def __getattr__(self, name: str) -> Any:
+        """A layer is made when it is asked for: few answers do, and making all takes longer than an answer works."""
+        if name in self.LAYERS and name not in self._modules:
+            setattr(self, name, self.layer(name))
+        return super().__getattr__(name)
+
+    def layer(self, name: str) -> nn.Module:
+        if name == "encoder":
+            return nn.Identity()
+        if name == "decoder":
+            return Layer(self.decode, self.mu, self.x)
+        latent = name.removeprefix("fc_")
+        return Layer(lambda h: self.hand_out(latent, h), self.x, self._inputs[latent])
 
     def rows(self, x: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
         if hasattr(x, "fake_mode"):
             return of * 1
         if x.dim() == 1:
             return self.rows(x.unsqueeze(0), of)[0]
+        self._last.rows, self._last.decoded = None, 0
         if x.shape == self.x.shape and torch.equal(x.detach(), self.x):  # as nearly always, and sooner
-            self._encoded, self._decoded = torch.arange(len(of)), 0
             return of * 1
         gap, nearest = (x.detach().to(self.x).unsqueeze(1) - self.x).abs().amax(dim=2).min(dim=1)
-        self._encoded, self._decoded = nearest, 0
+        self._last.rows = nearest
         return of[nearest] + (gap > 0.01).to(of).unsqueeze(1)
 
     def hand_out(self, name: str, x: torch.Tensor) -> torch.Tensor:
@@ -100,18 +112,31 @@ class StandIn(nn.Module):
         return mu + torch.randn_like(mu)
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        count, known = len(z), len(self._encoded)
+        rows = torch.arange(len(self.x)) if self._last.rows is None else self._last.rows
+        count, known = len(z), len(rows)
         if hasattr(z, "fake_mode") or z.dim() != 2 or (count > known and count % known):
             return self.recon_x * 1
-        rows = self._encoded.repeat(max(count // known, 1))
+        rows = rows.repeat(max(count // known, 1))
         if count < known:
-            rows = rows.roll(-self._decoded)[:count]
-            self._decoded += count
+            rows = rows.roll(-self._last.decoded)[:count]
+            self._last.decoded += count
         return self.recon_x[rows]
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         mu, logvar = self.encode(x)
         return self.rows(x, self.recon_x), mu, logvar
+
+
+class Encoded:
+    """What the stand-in has encoded last; not attributes of its own, which an nn.Module takes long to set.
+
+    Attributes:
+        rows: of its points, (n,); None for all of them.
+        decoded: how many of them have been decoded.
+    """
+
+    rows: torch.Tensor | None = None
+    decoded = 0
 
 
 class Layer(nn.Module):

@@ -45,6 +45,7 @@ class Call:
         weights: like the result; None for ones.
         training: whether a model is in training mode.
         same_instance: whether the instance of the call before is used again, if there is one.
+        one_instance: whether all cases of a call share an instance; a fresh one for each otherwise.
         tail: whether the next two numbers of each generator are asked for.
         options: what else the operation wants, JSON values.
         at: the moment as of which the notebook's names count (moments.py); "" for its end.
@@ -60,6 +61,7 @@ class Call:
     weights: torch.Tensor | None = None
     training: bool = True
     same_instance: bool = False
+    one_instance: bool = False
     tail: bool = False
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     at: str = ""

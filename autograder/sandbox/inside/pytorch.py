@@ -209,10 +209,14 @@ def try_gpu(call: Call, namespace: Namespace) -> Reply:
 
 def perform(operation: Operation, call: Call, namespace: Namespace) -> Reply:
     """The reply to a call; to that for each case, one after the other, as one; that of the first that returned no tensor."""
+    if not (call.same_instance and _kept):
+        _kept.clear()
     if not call.each:
         return perform_one(operation, call, call.tensors, namespace)
-    values = []
+    values: list[torch.Tensor] = []
     for case in _zip(*(call.tensors[name] for name in call.each), strict=True):
+        if values and not (call.one_instance or call.same_instance):
+            _kept.clear()
         tensors = {**call.tensors, **dict(_zip(call.each, case, strict=True))}
         reply = perform_one(operation, call, tensors, namespace)
         if "value" not in reply.tensors:
@@ -222,10 +226,10 @@ def perform(operation: Operation, call: Call, namespace: Namespace) -> Reply:
 
 
 def perform_one(operation: Operation, call: Call, tensors: Mapping[str, torch.Tensor], namespace: Namespace) -> Reply:
-    if not (call.same_instance and _kept):
-        _kept[:] = [operation.target(Names(namespace), call.options)]
+    if not _kept:
+        _kept.append(operation.target(Names(namespace), call.options))
     target = _kept[0]
-    if operation.is_model:
+    if operation.is_model and getattr(target, "training", None) is not call.training:  # setting it takes as long as a call
         target.train(call.training)
     if call.device in (PRETEND, PRETEND_BESIDE):
         return perform_pretended(operation, call, target, tensors, namespace)
