@@ -9,7 +9,7 @@ from autograder.criteria import NotEarned
 from autograder.vae_swiss_roll import noise, probes
 
 SHAPE = (256, 128, 2)  # calls, rows, columns, as in the check
-ELSEWHERE = [(64, 1, 2), (64, 16, 3), (64, 9, 5)]  # with few calls, at other widths and batch sizes
+ELSEWHERE = [(64, 1, 2), (64, 1, 8), (64, 16, 3), (64, 9, 5)]  # with few calls, at other widths and batch sizes
 
 
 def right(seed, shape=SHAPE):
@@ -195,7 +195,7 @@ def test_noise_that_grows_or_shrinks_from_call_to_call_is_known_by_its_size():
 
 
 def test_uneven_noise_passes_where_the_scale_is_another_criterions_business():
-    for shape, judge in ((SHAPE, noise.standard), *((shape, noise.elsewhere) for shape in ELSEWHERE[1:])):
+    for shape, judge in ((SHAPE, noise.standard), *((shape, noise.elsewhere) for shape in ELSEWHERE[2:])):
         wider = times(right(7, shape), (slice(None), 0), 1.3)
         judge(wider / float((wider**2).mean().sqrt()), alike=False)
 

@@ -60,7 +60,7 @@ class Student(pytorch.Student):
         """The values of calls with several (mu, logvar) and the same noise, float64, (n, *mu.shape)."""
         parts = []
         for mu, logvar in stacked(cases):
-            reply = self.reparameterize(mu, logvar, seed, each=LATENTS)
+            reply = self.reparameterize(mu, logvar, seed, each=LATENTS, one_instance=self.keeps_nothing)
             parts.append(self.value(reply, mu.shape).reshape(mu.shape))
         return torch.cat(parts)
 
@@ -69,15 +69,16 @@ class Student(pytorch.Student):
         return self.value(self.reparameterize(mu, logvar, seed, **how), mu.shape)
 
     def draw(self, mu: torch.Tensor, logvar: torch.Tensor, seed: int, n: int, **how: Any) -> list[Reply]:
-        """n calls of one instance, 32 in each reply; n is a multiple of 32."""
+        """n calls of one instance, 32 in each reply, 64 of small batches; n is a multiple of that."""
+        most = chunk(mu)
         return [
-            self.reparameterize(mu, logvar, seed + start, repeat=CHUNK, same_instance=start > 0, **how)
-            for start in range(0, n, CHUNK)
+            self.reparameterize(mu, logvar, seed + start, repeat=most, same_instance=start > 0, **how)
+            for start in range(0, n, most)
         ]
 
     def drawn(self, replies: Sequence[Reply], mu: torch.Tensor) -> torch.Tensor:
         """The values of calls that were made with `draw`, float64, (n, *mu.shape)."""
-        return torch.cat([self.value(reply, (CHUNK, *mu.shape)) for reply in replies])
+        return torch.cat([self.value(reply, (chunk(mu), *mu.shape)) for reply in replies])
 
     def draws(self, mu: torch.Tensor, logvar: torch.Tensor, seed: int, n: int, **how: Any) -> torch.Tensor:
         """The values of n calls of one instance, float64, (n, *mu.shape); n is a multiple of 32."""
@@ -102,7 +103,8 @@ class Student(pytorch.Student):
         """Calls at one width and batch size that differ in mu and logvar alone.
 
         Args:
-            second_call: whether they are made on an instance that was called before; a fresh one for each otherwise.
+            second_call: whether they are made on an instance that was called before; else a fresh one for each, at the usual
+                width and batch size, and where something is kept from call to call.
 
         Raises:
             SubmissionError: one of them did not return.
@@ -145,6 +147,15 @@ class Student(pytorch.Student):
                 yield self.same_noise(shape).checked(self)
             except (SubmissionError, NotEarned):
                 continue
+
+    @functools.cached_property
+    def keeps_nothing(self) -> bool:
+        """Whether a model that was called before gives what a fresh one gives: then calls may share one, which is quicker."""
+        try:
+            first, again = (self.same_noise(probes.MAIN, second_call=called).reply for called in (False, True))
+        except SubmissionError:
+            return False
+        return first.is_tensor and again.is_tensor and torch.equal(values(first).nan_to_num(), values(again).nan_to_num())
 
     @functools.cached_property
     def follows_seed(self) -> bool:
@@ -257,6 +268,11 @@ class Student(pytorch.Student):
         return text + how(call)
 
 
+def chunk(mu: torch.Tensor) -> int:
+    """How many draws one call may make."""
+    return CHUNK if len(mu) == probes.BATCH else 2 * CHUNK
+
+
 def moved(inputs: Mapping[str, torch.Tensor], name: str, places: Sequence[torch.Tensor]) -> list[Case]:
     """(mu, logvar) for each of the places, where the one of that name is."""
     return [tuple({**inputs, name: at}.values()) for at in places]
@@ -303,7 +319,8 @@ class SameNoise:
         ((mus, logvars),) = stacked(cases)
         if second_call:
             student.reparameterize(mu, logvar, seed=seed + 1)
-        student.reparameterize(mus, logvars, seed=seed, each=LATENTS, same_instance=second_call)
+        shared = {"same_instance": second_call, "one_instance": shape != probes.MAIN and student.keeps_nothing}
+        student.reparameterize(mus, logvars, seed=seed, each=LATENTS, **shared)
         where = "From the second call of a model on: " if second_call else "" if shape == probes.MAIN else at(shape)
         return cls(student.record.calls[-1], second_call, where, mu, logvar)
 

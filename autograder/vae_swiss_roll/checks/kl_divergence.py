@@ -24,7 +24,7 @@ from autograder.vae_swiss_roll.student import LATENTS, Case, Shape, Student, Var
 
 CELL = "kl_divergence"
 DERIVATION = "The KL divergence, step by step"
-OTHERS: list[Shape] = [(5, 3), (48, 3), (7, 4), (9, 1), (1, 2)]  # (batch, latent), beside `probes.MAIN`
+OTHERS: list[Shape] = [(5, 3), (48, 3), (7, 4), (9, 1), (1, 4)]  # (batch, latent), beside `probes.MAIN`
 BETAS, BETA = (0.0, 0.5), 1.0  # at the usual width and batch size, and at others
 LARGE_BETA = 2.0  # which an answer may refuse
 MOST = 32  # cases in one call
@@ -52,7 +52,7 @@ def test_prior(student: Student) -> None:
         prior(student, probes.MAIN, torch.float32)
         return
     pytorch.in_either_precision(lambda dtype: prior(student, probes.MAIN, dtype))
-    elsewhere(student, prior, OTHERS[0], OTHERS[2])
+    elsewhere(student, prior, OTHERS[1], OTHERS[4])
 
 
 # At other widths; `value` says so.
