@@ -287,6 +287,16 @@ def test_release_says_what_of_a_master_must_not_be_changed(spoil, sentence, tmp_
     assert not (root / "notebooks").exists()
 
 
+def test_a_course_may_name_its_own_helpers_as_it_likes(tmp_path):
+    def rename(nb):
+        for c in nb.cells:
+            c.source = c.source.replace("numbers_to_compare", "what_to_compare").replace("claims_of_task_1", "claims_1")
+
+    root = new_course(tmp_path, "hw3", "roll", rename)
+    course = Course(root)
+    assert "claims_1" in make(course, course.find("hw3"))[0].read_text()
+
+
 def test_release_asks_for_the_sections_that_feedback_points_to_and_for_checks_of_what_is_marked(tmp_path):
     def rename(nb):
         for c in nb.cells:

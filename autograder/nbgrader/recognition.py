@@ -220,7 +220,7 @@ def differences(own: Assignment, master: NotebookNode) -> list[str]:
             wanted = original.metadata.nbgrader[flag]
             if bool(data.get(flag)) != wanted:
                 found.append(f"The cell `{grade_id}` must {'' if wanted else 'not '}be {word} ({flag!r}: {wanted!r}).")
-        lost = defines(original) - defines(cell)
+        lost = (defines(original) & {*own.defines}) - defines(cell)
         if lost:
             found.append(
                 f"The cell `{grade_id}` must define {', '.join(sorted(lost))}: the hidden checks call it by that name."
