@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import re
 import shutil
 
 import nbformat
@@ -337,6 +338,23 @@ def test_a_penalty_follows_what_a_person_marks_and_the_page_says_what_it_took(co
     nbgrader(course, "export")
     rows = {row["student_id"]: row for row in csv.DictReader((course / "grades.csv").open(encoding="utf-8"))}
     assert (rows["ann"]["late_submission_penalty"], rows["ann"]["score_so_far"]) == ("6.0", "0.0")
+
+
+@pytest.mark.sandboxed
+def test_page_and_report_tell_times_in_the_courses_zone(course):
+    (course / "deadlines.toml").write_text(POLICY.replace('"UTC"', '"Asia/Tokyo"'), encoding="utf-8")
+    run("feedback", cwd=course)
+    page = (course / f"feedback/ann/{NAME}/{NAME}.html").read_text()
+    assert "</strong>, handed in 2026-10-08 09:00 Asia/Tokyo, 2 days 21 hours after the deadline" in page
+    assert "2 days 21 hours after the deadline, 2026-10-05 12:00 Asia/Tokyo</li>" in page
+    run("report", cwd=course)
+    as_of = r"; as of (\d{4}-\d\d-\d\d \d\d:\d\d) Asia/Tokyo\. For those who teach"
+    made = re.search(as_of, (course / f"reports/{NAME}/report.html").read_text())
+    now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=9)
+    assert abs(now.replace(tzinfo=None) - datetime.datetime.fromisoformat(made[1])) < datetime.timedelta(hours=1)
+    (course / "deadlines.toml").write_text("")
+    run("feedback", cwd=course)
+    assert "</strong>, handed in 2026-10-08 00:00 UTC" in (course / f"feedback/ann/{NAME}/{NAME}.html").read_text()
 
 
 @pytest.mark.sandboxed

@@ -15,6 +15,7 @@ import math
 import re
 import secrets
 import statistics
+import zoneinfo
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -85,6 +86,7 @@ class Class:
         put_away: of how many who are recorded it is not there any more.
         anonymous: whether names stand for others.
         waiting: what waits for a person, by shown names.
+        zone: in which times are told; None for UTC.
     """
 
     assignment: Assignment
@@ -94,6 +96,7 @@ class Class:
     put_away: int
     anonymous: bool
     waiting: Waiting
+    zone: zoneinfo.ZoneInfo | None = None
 
     @property
     def graded(self) -> list[Person]:
@@ -131,7 +134,8 @@ def gather(course: Course, assignment: Assignment, anonymous: bool = False, form
         people.append(person(course, assignment, student, marks[student], name, link))
         waiting[name] = marks[student]
     unrecorded, put_away = len(handed_in - set(registered)), len(set(registered) - handed_in)
-    return Class(assignment, course.coursedir.course_id, people, unrecorded, put_away, anonymous, Waiting.of(waiting))
+    zone, all_waiting = course.deadlines().find(assignment.assignment_id).zone, Waiting.of(waiting)
+    return Class(assignment, course.coursedir.course_id, people, unrecorded, put_away, anonymous, all_waiting, zone)
 
 
 def formgraders_pages(course: Course, assignment: Assignment) -> dict[str, str]:

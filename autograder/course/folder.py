@@ -21,7 +21,7 @@ from autograder.errors import AutograderError, CourseError, GradebookLocked, Not
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
 from autograder.lms.fill import Filled
-from autograder.nbgrader import autograde, configuration, generate_feedback, late, marks, recognition, submitted
+from autograder.nbgrader import autograde, configuration, generate_feedback, late, recognition, submitted
 from autograder.nbgrader.deadlines import Deadlines
 from autograder.nbgrader.export import ExportMarks, IntoSheet
 from autograder.nbgrader.marks import Marks, Waiting
@@ -126,7 +126,7 @@ class Course:
     def marks(self, assignment: Assignment) -> dict[str, Marks]:
         """student → what the gradebook has of them."""
         with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
-            return marks.of_assignment(gradebook, assignment.assignment_id, notebook=assignment.notebook_id)
+            return late.marks_of(gradebook, self.coursedir, assignment.assignment_id, notebook=assignment.notebook_id)
 
     def waiting(self, assignment: Assignment) -> Waiting:
         """What waits for a person."""

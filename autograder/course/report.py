@@ -16,6 +16,7 @@ from autograder.course import analysis, plots
 from autograder.course.analysis import Class, CriterionRow, Distribution, MistakeRow, Person, QuestionRow
 from autograder.grading.verdict import Outcome
 from autograder.nbgrader import headings
+from autograder.nbgrader.deadlines import in_zone
 from autograder.nbgrader.export import as_text
 
 FOLDER = "reports"  # in the course's
@@ -44,7 +45,7 @@ def page(class_: Class, similar: bool = False) -> str:
     return environment.get_template("report.html.j2").render(
         class_=class_,
         assignment=class_.assignment,
-        made=datetime.datetime.now().strftime("%-d %B %Y, %H:%M"),
+        made=in_zone(datetime.datetime.now(datetime.UTC), class_.zone),
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         machine=machine,

@@ -35,6 +35,7 @@ COSTS = {"per_day", "once", "cap", "grace"}
 AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*%(\s+of\s+the\s+score)?")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(minute|hour|day)s?")
 KEY = r"""(?:"[^"]*"|'[^']*'|[\w-]+)"""  # of TOML
+UTC = zoneinfo.ZoneInfo("UTC")
 SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -122,9 +123,8 @@ class Deadline:
     zone: zoneinfo.ZoneInfo | None = None
 
     def in_zone(self, moment: datetime.datetime) -> str:
-        """A time for people, as the file's readers write it."""
-        aware = moment.replace(tzinfo=datetime.UTC)
-        return f"{aware.astimezone(self.zone):%Y-%m-%d %H:%M} {self.zone.key}" if self.zone else f"{moment:%Y-%m-%d %H:%M} UTC"
+        """As the function of that name, in the file's zone."""
+        return in_zone(moment, self.zone)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,7 +283,9 @@ class Reader:
             if due is None:
                 raise self.wrong(where, f"{student} has longer than a date that is not there: give [{name}] its `due`.")
             if until < due:
-                raise self.wrong(where, f"{student} would have less time than the others: the deadline is {due} UTC.")
+                raise self.wrong(
+                    where, f"{student} would have less time than the others: the deadline is {in_zone(due, zone)}."
+                )
         costs = {key: self.amount(at[key], own[key]) for key in ("per_day", "once", "cap") if key in own}
         grace = self.duration(at["grace"], own["grace"]) if "grace" in own else 0.0
         return Deadline(due, longer, Policy(**costs, grace=grace) if costs else None, zone)
@@ -369,6 +371,17 @@ def moment(value: Any, zone: datetime.tzinfo | None) -> datetime.datetime:
         return aware.astimezone(datetime.UTC).replace(tzinfo=None)
     except OverflowError as error:
         raise ValueError(f"{value} is no date that a course has") from error
+
+
+def in_zone(moment: datetime.datetime, zone: zoneinfo.ZoneInfo | None) -> str:
+    """A time for people, with the name of its zone.
+
+    Args:
+        moment: UTC, without a zone.
+        zone: the course's; UTC where it has named none.
+    """
+    zone = zone or UTC
+    return f"{moment.replace(tzinfo=datetime.UTC).astimezone(zone):%Y-%m-%d %H:%M} {zone.key}"
 
 
 def in_words(seconds: float) -> str:

@@ -74,7 +74,7 @@ class FeedbackExporter(HTMLExporter):
             if not isinstance(converter, Students):
                 late.settle(gradebook, coursedir.assignment_id, coursedir)
             names = [student.name for student in students]
-            self.marks = marks.of_assignment(gradebook, coursedir.assignment_id, names, self.assignment.notebook_id)
+            self.marks = late.marks_of(gradebook, coursedir, coursedir.assignment_id, names, self.assignment.notebook_id)
         if (waiting := marks.Waiting.of(self.marks)) and not isinstance(converter, Students):
             self.log.warning("%s The pages say so.", waiting)
 

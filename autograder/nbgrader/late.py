@@ -13,7 +13,7 @@ import datetime
 import json
 import os
 import pathlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from nbgrader.api import Assignment, Gradebook, MissingEntry, SubmittedAssignment, SubmittedNotebook
@@ -21,7 +21,9 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins import LateSubmissionPlugin
 
 from autograder.lms import returning
+from autograder.nbgrader import marks
 from autograder.nbgrader.deadlines import Deadline, Deadlines, Policy
+from autograder.nbgrader.marks import Marks
 from autograder.nbgrader.submitted import TIMESTAMP
 
 
@@ -151,6 +153,19 @@ def late_by_word(coursedir: CourseDirectory, assignment_id: str, only: str | Non
     collected = returning.collected(coursedir, assignment_id, only)
     found = {student for student, about in collected.items() if about.get("late") and not about.get("time")}
     return {student for student in found if only in (None, student) and not has_time(student)}
+
+
+def marks_of(
+    gradebook: Gradebook,
+    coursedir: CourseDirectory,
+    assignment_id: str,
+    students: Iterable[str] | None = None,
+    notebook: str | None = None,
+) -> dict[str, Marks]:
+    """As `marks.of_assignment`, with what the course's file says beside the gradebook."""
+    zone = Deadlines.read(pathlib.Path(coursedir.root)).find(assignment_id).zone
+    found = marks.of_assignment(gradebook, assignment_id, students, notebook)
+    return {student: dataclasses.replace(own, zone=zone) for student, own in found.items()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ nbgrader's own sums count as 0 what nobody has marked. Whatever shows or hands o
 
 import dataclasses
 import datetime
+import zoneinfo
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -70,6 +71,7 @@ class Marks:
         name: the student's, as the course knows it, else "".
         timestamp: when it was handed in; None where that is not known. UTC, without a zone.
         due: until when it was to be handed in, with the student's extension; None for no deadline. As `timestamp`.
+        zone: in which people are told times; None for UTC.
         penalty: points that are taken off because it was late.
         cells: grade_id → `Mark`.
         comments: grade_id of a cell that students fill → what was written beside it, by a person, or `NO_RESPONSE`.
@@ -81,6 +83,7 @@ class Marks:
     cells: Mapping[str, Mark]
     comments: Mapping[str, str] = dataclasses.field(default_factory=dict)
     due: datetime.datetime | None = None
+    zone: zoneinfo.ZoneInfo | None = None
 
     @property
     def late(self) -> float:

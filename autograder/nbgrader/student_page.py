@@ -5,6 +5,7 @@ folded.
 """
 
 import dataclasses
+import datetime
 import functools
 import itertools
 import re
@@ -103,6 +104,10 @@ class Page:
     def late(self) -> str:
         """How long after the deadline it was handed in, in words; "" for in time."""
         return deadlines.in_words(self.marks.late)
+
+    def when(self, moment: datetime.datetime) -> str:
+        """A time for people, in the course's zone."""
+        return deadlines.in_zone(moment, self.marks.zone)
 
     def shown(self, parts: Iterable[Part]) -> list[Part]:
         """Those of which there is more to say than that they are not yet marked."""
