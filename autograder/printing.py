@@ -218,7 +218,8 @@ def show_deadline(
         before = {one.student: f"{one.before:g} → " for one in changed}
         table = Table("student", "late by", Column("penalty", justify="right"), title="Handed in late")
         for student, marks in late.items():
-            table.add_row(escape(student), in_words(marks.late), f"{before.get(student, '')}{marks.penalty:g}")
+            by = "not known: the least is counted" if marks.by_word else in_words(marks.late)
+            table.add_row(escape(student), by, f"{before.get(student, '')}{marks.penalty:g}")
         out.print(table)
     for one in changed:
         if one.student not in late:

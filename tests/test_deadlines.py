@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import json
 import re
 import shutil
 
@@ -355,6 +356,29 @@ def test_page_and_report_tell_times_in_the_courses_zone(course):
     (course / "deadlines.toml").write_text("")
     run("feedback", cwd=course)
     assert "</strong>, handed in 2026-10-08 00:00 UTC" in (course / f"feedback/ann/{NAME}/{NAME}.html").read_text()
+
+
+@pytest.mark.sandboxed
+def test_of_whom_nothing_is_known_but_late_no_time_is_told_and_the_least_is_taken(course):
+    """Canvas marks a file LATE, and does not say by how much."""
+    (course / f"submitted/ann/{NAME}/timestamp.txt").unlink()
+    record = course / f"downloaded/{NAME}/collected.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"students": {"ann": {"system": "canvas", "late": True, "time": None}}}))
+    run("feedback", cwd=course)
+    assert penalties(course) == {"ann": 1.5, "ben": 0}
+    page = (course / f"feedback/ann/{NAME}/{NAME}.html").read_text()
+    assert "</strong>, handed in after the deadline</p>" in page
+    assert (
+        "<strong>−1.5</strong> for handing in after the deadline, 2026-10-05 12:00 UTC; "
+        "nothing says by how much, so it is the least that being late costs</li>"
+    ) in page
+    done = run("deadline", cwd=course)
+    assert re.search(r"ann +│ not known: the least is counted +│ +1\.5", done.stdout)
+    run("export", cwd=course)
+    rows = {row["student_id"]: row for row in csv.DictReader((course / "grades.csv").open(encoding="utf-8"))}
+    assert (rows["ann"]["timestamp"], rows["ann"]["hours_late"]) == ("", "late")
+    assert (rows["ben"]["timestamp"], rows["ben"]["hours_late"]) == ("2026-10-05 12:00:00", "0.0")
 
 
 @pytest.mark.sandboxed

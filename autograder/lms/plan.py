@@ -421,7 +421,7 @@ def of_student(
         choice.wrong.append(f"“{unread}” is no time that can be read: it counts as in time.")
     if last.late and time is None:
         if due(person.student):  # late.py counts it, whenever the deadline is
-            choice.odd.append("Late, and the system does not say by how much: one second is counted.")
+            choice.odd.append("Late, and the system does not say by how much: it costs the least that being late costs.")
         else:
             choice.wrong.append("Late, and neither is it known by how much nor when it was due: it counts as in time.")
     rows.append(row(State.COLLECTED, last, " ".join([*choice.wrong, *choice.odd]), bool(choice.wrong), choice.counts))

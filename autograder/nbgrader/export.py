@@ -59,7 +59,7 @@ class ExportMarks(ExportPlugin):
                 continue
             if self._coursedir is not None:
                 late.settle(gradebook, assignment.name, self._coursedir)
-            class_ = marks.of_assignment(gradebook, assignment.name)
+            class_ = self._marks(gradebook, assignment.name)
             waiting = self.waiting[assignment.name] = marks.Waiting.of(class_)
             if waiting:
                 self.log.warning("%s: %s Their cells are empty.", assignment.name, waiting)
@@ -75,6 +75,11 @@ class ExportMarks(ExportPlugin):
     def _coursedir(self) -> Any:
         """nbgrader's; None where the plug-in is used without its command."""
         return getattr(self.parent, "coursedir", None)
+
+    def _marks(self, gradebook: Gradebook, assignment_id: str) -> dict[str, Marks]:
+        if self._coursedir is None:
+            return marks.of_assignment(gradebook, assignment_id)
+        return late.marks_of(gradebook, self._coursedir, assignment_id)
 
     def _lines(self, gradebook: Gradebook, assignment: Assignment, class_: dict[str, Marks]) -> list[dict[str, Any]]:
         lines = []
@@ -144,7 +149,7 @@ def of_submission(own: Marks) -> dict[str, Any]:
     changed = [grade_id for grade_id, mark in own.cells.items() if mark.outdated]
     raw = sum(mark.points for mark in own.cells.values() if mark.points is not None)
     return {
-        "timestamp": own.timestamp,
+        "timestamp": None if own.by_word else own.timestamp,
         "raw_score": None if own.waiting else raw,
         "late_submission_penalty": own.penalty,
         "score": own.score,
@@ -152,9 +157,16 @@ def of_submission(own: Marks) -> dict[str, Any]:
         "not_yet_marked": " ".join(grade_id for grade_id in own.waiting if grade_id not in changed),
         "changed_since_marked": " ".join(changed),
         "status": "ungradable" if own.ungradable else "waiting" if own.waiting else "marked",
-        "hours_late": round(own.late / 3600, 2) if own.timestamp and own.due else None,
+        "hours_late": hours_late(own),
         **{grade_id: mark.points for grade_id, mark in own.cells.items()},
     }
+
+
+def hours_late(own: Marks) -> float | str | None:
+    """After the deadline; None where either time is not known, "late" where nothing is known but that."""
+    if own.by_word:
+        return "late"
+    return round(own.late / 3600, 2) if own.timestamp and own.due else None
 
 
 def ordered(lines: Sequence[dict[str, Any]], class_: Mapping[str, Marks], known: Sequence[str]) -> Iterator[str]:
@@ -194,7 +206,7 @@ class IntoSheet(ExportPlugin):
             raise CourseError(f"A sheet is filled with the marks of one assignment; name it. Known: {', '.join(names)}.")
         coursedir, (assignment_id,) = self.parent.coursedir, names
         late.settle(gradebook, assignment_id, coursedir)
-        class_ = marks.of_assignment(gradebook, assignment_id)
+        class_ = late.marks_of(gradebook, coursedir, assignment_id)
         if waiting := marks.Waiting.of(class_):
             self.log.warning("%s: %s Their cells stay as they are.", assignment_id, waiting)
         path = pathlib.Path(self.sheet)
@@ -258,7 +270,8 @@ def comment(own: Marks, called: Mapping[str, str]) -> str:
         f"{without_end(called.get(grade_id, grade_id))}: {mark.points:g} of {mark.of:g}." for grade_id, mark in cells.items()
     ]
     if own.penalty:
-        parts.append(f"Handed in {in_words(own.late)} late: -{own.penalty:g}." if own.late else f"Late: -{own.penalty:g}.")
+        known = own.late and not own.by_word
+        parts.append(f"Handed in {in_words(own.late)} late: -{own.penalty:g}." if known else f"Late: -{own.penalty:g}.")
     return " ".join([f"{own.score:g} of {own.of:g} points.", *parts])
 
 

@@ -122,7 +122,8 @@ def of_student(submission: SubmittedAssignment, deadline: Deadline, ours: Ours, 
     """Sets a student's extension, and the time of a submission of which is known no more than that it was late.
 
     Args:
-        late: the students of whom no more is known. It is a second after their deadline, whenever that is.
+        late: the students of whom no more is known. A second after deadline and grace, whenever that is, costs them the
+            least that being late can cost.
     """
     student = submission.student_id
     if deadline.due is not None:
@@ -162,10 +163,14 @@ def marks_of(
     students: Iterable[str] | None = None,
     notebook: str | None = None,
 ) -> dict[str, Marks]:
-    """As `marks.of_assignment`, with what the course's file says beside the gradebook."""
-    zone = Deadlines.read(pathlib.Path(coursedir.root)).find(assignment_id).zone
+    """As `marks.of_assignment`, with what the course's files say beside the gradebook."""
+    zone, ours = Deadlines.read(pathlib.Path(coursedir.root)).find(assignment_id).zone, Ours.read(coursedir, assignment_id)
+
+    def by_word(student: str, own: Marks) -> bool:
+        return own.timestamp is not None and ours.counted.get(student) == own.timestamp.isoformat()
+
     found = marks.of_assignment(gradebook, assignment_id, students, notebook)
-    return {student: dataclasses.replace(own, zone=zone) for student, own in found.items()}
+    return {student: dataclasses.replace(own, zone=zone, by_word=by_word(student, own)) for student, own in found.items()}
 
 
 @dataclasses.dataclass(frozen=True)

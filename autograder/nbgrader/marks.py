@@ -72,6 +72,7 @@ class Marks:
         timestamp: when it was handed in; None where that is not known. UTC, without a zone.
         due: until when it was to be handed in, with the student's extension; None for no deadline. As `timestamp`.
         zone: in which people are told times; None for UTC.
+        by_word: whether all that is known is that it was late: `timestamp` is then no time of theirs, but what is counted.
         penalty: points that are taken off because it was late.
         cells: grade_id → `Mark`.
         comments: grade_id of a cell that students fill → what was written beside it, by a person, or `NO_RESPONSE`.
@@ -84,6 +85,7 @@ class Marks:
     comments: Mapping[str, str] = dataclasses.field(default_factory=dict)
     due: datetime.datetime | None = None
     zone: zoneinfo.ZoneInfo | None = None
+    by_word: bool = False
 
     @property
     def late(self) -> float:

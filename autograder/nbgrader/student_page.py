@@ -102,8 +102,24 @@ class Page:
 
     @property
     def late(self) -> str:
-        """How long after the deadline it was handed in, in words; "" for in time."""
-        return deadlines.in_words(self.marks.late)
+        """How long after the deadline it was handed in, in words, as far as that is known; "" for in time."""
+        if self.marks.by_word:
+            return "after the deadline"
+        return f"{deadlines.in_words(self.marks.late)} after the deadline" if self.marks.late else ""
+
+    @property
+    def handed_in(self) -> str:
+        """When, and how late that was, in words, as far as either is known."""
+        time = self.when(self.marks.timestamp) if self.marks.timestamp and not self.marks.by_word else ""
+        return ", ".join(filter(None, [time, self.late]))
+
+    @property
+    def late_for(self) -> str:
+        """What a penalty is for, in words."""
+        if not (self.late and self.marks.due):
+            return "handing in late"
+        rest = "; nothing says by how much, so it is the least that being late costs" if self.marks.by_word else ""
+        return f"handing in {self.late}, {self.when(self.marks.due)}{rest}"
 
     def when(self, moment: datetime.datetime) -> str:
         """A time for people, in the course's zone."""
