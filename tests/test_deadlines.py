@@ -382,6 +382,22 @@ def test_of_whom_nothing_is_known_but_late_no_time_is_told_and_the_least_is_take
 
 
 @pytest.mark.sandboxed
+def test_what_could_not_be_marked_has_its_time_all_the_same(course):
+    folder = course / f"submitted/zed/{NAME}"
+    folder.mkdir(parents=True)
+    (folder / "essay.pdf").write_bytes(b"%PDF-1.7")
+    (folder / "timestamp.txt").write_text("2026-10-06 12:00:00 UTC")
+    run("grade", cwd=course)
+    run("export", cwd=course)
+    rows = {row["student_id"]: row for row in csv.DictReader((course / "grades.csv").open(encoding="utf-8"))}
+    assert [rows["zed"][name] for name in ("status", "timestamp", "hours_late")] == [
+        "ungradable",
+        "2026-10-06 12:00:00",
+        "24.0",
+    ]
+
+
+@pytest.mark.sandboxed
 def test_a_broken_file_ends_the_run_with_one_sentence(course):
     (course / "deadlines.toml").write_text("[vae_swiss_roll]\ndue = soon\n")
     done = run("grade", cwd=course)

@@ -155,9 +155,10 @@ def look_at(entry: pathlib.Path, below: pathlib.Path, assignment: Assignment, ot
         files = list(walk(folder if inside else entry, set() if inside else others.assignments))
     except OSError as error:
         return HandedIn(student, folder, problem=f"{student}'s folder cannot be read: {error.strerror}.")
+    timestamp, doubt = time_of(folder)
     if len(files) >= MAX_ENTRIES:
         problem = f"There are more than {MAX_ENTRIES} files, or folders in folders: leave only what was asked for."
-        return HandedIn(student, folder, problem=problem)
+        return HandedIn(student, folder, problem=problem, timestamp=timestamp)
     notebooks = [path for path in files if NOTEBOOK.fullmatch(path.name) and is_regular(path)]
     notebooks = [path for path in notebooks if path not in {folder / name for name in others.notebooks}]
     if not inside:  # another assignment's, perhaps
@@ -169,9 +170,8 @@ def look_at(entry: pathlib.Path, below: pathlib.Path, assignment: Assignment, ot
             return None
         problem = problem or nothing(folder, wanted, files)
     if problem:
-        return HandedIn(student, folder, problem=problem)
+        return HandedIn(student, folder, problem=problem, timestamp=timestamp)
     assert chosen is not None
-    timestamp, doubt = time_of(folder)
     try:
         with opened(chosen):
             pass
