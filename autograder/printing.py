@@ -281,12 +281,18 @@ def show_moves(moves: "Sequence[Move]", to: Console = out) -> None:
         by_points.setdefault(f"{of(move.before)} → {of(move.after)} of {move.of:g}", []).append(name)
     for causes, changes in by_cause.items():
         to.print(f"[bold]Because of {escape('; or '.join(causes))}:[/]", soft_wrap=True)
-        for change, students in sorted(changes.items(), key=lambda item: -len(item[1])):
-            points = f"{of(change.before)} → {of(change.after)}"
-            to.print(f"  {escape(change.id)} ({escape(change.title)}), {points}: {escape(', '.join(students))}", soft_wrap=True)
-            for word, sentence in (("before", change.said), ("now", change.says)):
-                if sentence and change.said != change.says:
-                    to.print(f"    {word}: {escape(sentence)}", soft_wrap=True)
+        told: dict[str, dict[str, list[Change]]] = {}  # the sentence of now → the one before it → what has them
+        for change in sorted(changes, key=lambda change: -len(changes[change])):
+            told.setdefault(change.says, {}).setdefault(change.said, []).append(change)
+        for says, by_sentence in told.items():
+            for said, alike in by_sentence.items():
+                for change in alike:
+                    what = f"{escape(change.id)} ({escape(change.title)}), {of(change.before)} → {of(change.after)}"
+                    to.print(f"  {what}: {escape(', '.join(changes[change]))}", soft_wrap=True)
+                if said and said != says:
+                    to.print(f"    before: {escape(said)}", soft_wrap=True)
+            if says and set(by_sentence) != {says}:
+                to.print(f"    now: {escape(says)}", soft_wrap=True)
     if moves:
         to.print("[bold]Who moves:[/]")
     for points, students in sorted(by_points.items()):

@@ -200,6 +200,19 @@ class Idle:
     slots = 1
 
 
+def test_who_has_no_notebook_any_more_is_told_one_sentence_and_how_many_points(course):
+    """The criteria that were lost before have their own sentences."""
+    for student in ("ada", "finn"):
+        folder = course / f"submitted/{student}/vae_swiss_roll"
+        shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / "essay.pdf").write_bytes(b"%PDF-1.7")
+    done = run("grade", cwd=course)
+    assert done.stderr.count("    now: There is no notebook, but essay.pdf: ask the student for vae_swiss_roll.ipynb.") == 1
+    assert "reparameterize.tensor (a proper tensor), 1 → —: ada, finn\n" in done.stderr
+    assert "8 → — of 8: ada\n" in done.stderr
+
+
 def test_the_list_comes_before_the_first_mark_moves(course, assignment):
     set_(course, ACCEPTED)
     run("regrade", cwd=course)  # and keeps what it marked
@@ -288,7 +301,7 @@ def changed(**parts):
 @pytest.mark.parametrize(
     ("now", "words"),
     [
-        ({}, ["a file that cannot be read any more"]),
+        ({}, ["a hand-in in which no notebook can be read any more"]),
         (changed(submission="z"), ["another file that was handed in"]),
         (changed(files={"data.csv": "1"}), ["other files beside the notebook"]),
         (changed(package="z", master="z"), ["the autograder itself", "the master notebook"]),

@@ -96,7 +96,7 @@ def compare(
     """
     own = {cell: marks.cells[cell] for cell in assignment.test_cells if cell in marks.cells}
     by_hand = any(mark.by_person is not None for mark in own.values())
-    of, after = verdict.max_score, total(own, by_machine(verdict))
+    of, after = verdict.max_score or sum(mark.of for mark in own.values()), total(own, by_machine(verdict))
     if before.verdict is None or not before.origin:
         recorded = {cell: mark.by_machine for cell, mark in own.items()}
         changes = tuple(by_cell(recorded, verdict))
@@ -172,7 +172,7 @@ def reasons(worth: str, found: Sequence[Cause]) -> tuple[str, ...]:
 def causes(old: Origin, new: Origin, assignment: Assignment) -> Iterator[Cause]:
     """What determines a mark and is not what it was."""
     if not new:
-        yield Cause("a file that cannot be read any more")
+        yield Cause("a hand-in in which no notebook can be read any more")
         return
     for part, words in (
         ("submission", "another file that was handed in"),
