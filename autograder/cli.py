@@ -18,7 +18,7 @@ from traitlets.config import Config
 
 from autograder import assignment as assignments
 from autograder.assignment import Assignment
-from autograder.errors import GraderError, UnknownAssignment
+from autograder.errors import DeadlineError, GraderError, UnknownAssignment
 from autograder.nbgrader import FORMGRADER
 from autograder.printing import bar, err, out
 
@@ -484,7 +484,13 @@ def deadline(
     longer = dict.fromkeys(student or [], (until or "").strip())
     found = place.deadlines()
     if settings or longer or timezone:
-        found = found.changed(of.assignment_id, settings, longer, timezone)
+        try:
+            found = found.changed(of.assignment_id, settings, longer, timezone)
+        except DeadlineError as error:  # the file itself could be read: it is what was typed
+            given = [*settings, *(["until"] if longer else []), *(["timezone"] if timezone else [])]
+            wrong = "until" if "extensions" in error.key else error.key[-1]
+            options = [f"--{key.replace('_', '-')}" for key in ([wrong] if wrong in given else given)]
+            raise typer.BadParameter(error.reason, param_hint=" or ".join(options)) from error
         found.write()
     changed = place.settle(of)
     show_deadline(of.assignment_id, found.find(of.assignment_id), changed, place.marks(of), place.students(of))

@@ -17,6 +17,7 @@ AutograderError
     ChecksError        the hidden checks could not be run, or one of them failed by itself
     CourseError        what was asked for cannot be done: the course folder is not what it should be
       SettingError     a setting is wrong
+      DeadlineError      a deadline, an extension or what being late costs cannot be
       UnknownAssignment  no assignment has that name
       GradebookLocked  another program writes to the gradebook; it may be over soon
 
@@ -148,6 +149,19 @@ class SettingError(CourseError):
     """A setting does not exist, has an impossible value, or does not fit the assignment."""
 
     happened = "A setting is wrong"
+
+
+class DeadlineError(CourseError):
+    """Something in a course's `deadlines.toml` cannot be.
+
+    Attributes:
+        key: the names of its tables and its own.
+        reason: why, in a sentence, without where it stands.
+    """
+
+    def __init__(self, text: str, key: tuple[str, ...], reason: str) -> None:
+        super().__init__(text)
+        self.key, self.reason = key, reason
 
 
 class UnknownAssignment(CourseError):

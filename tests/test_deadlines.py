@@ -201,6 +201,36 @@ def test_a_deadline_is_in_the_gradebook_before_anybody_hands_in(new_course, assi
         assert gradebook.find_assignment(NAME).duedate == datetime.datetime(2026, 10, 5, 12, 0)
 
 
+@pytest.fixture(scope="module")
+def set_up(evening, tmp_path_factory):
+    """A course whose deadline and extension are set."""
+    root = shutil.copytree(evening, tmp_path_factory.mktemp("set_up") / "course")
+    (root / "deadlines.toml").write_text(POLICY + f"[{NAME}.extensions]\nann = 2026-10-07 12:00:00\n")
+    return root
+
+
+@pytest.mark.sandboxed
+@pytest.mark.parametrize(
+    ("options", "blamed", "words"),
+    [
+        (["--due", "nonsense"], "--due", "'nonsense' is no date and time"),
+        (["--per-day", "120 %"], "--per-day", "'120 %' is neither points"),
+        (["--due", "2026-10-06", "--grace", "soon"], "--grace", "'soon' is no time span"),
+        (["--timezone", "Mars"], "--timezone", "'Mars' is no time zone"),
+        (["--student", "ann", "--until", "2026-10-01"], "--until", "ann would have less time than the others"),
+        (["--due", "2026-10-20"], "--due", "ann would have less time than the others"),  # a line that nobody typed
+    ],
+)
+def test_a_wrong_option_is_blamed_by_its_name_and_the_file_stays(set_up, options, blamed, words):
+    before = (set_up / "deadlines.toml").read_bytes()
+    done = run("deadline", *options, cwd=set_up)
+    said = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stderr).split())
+    assert done.returncode == 2
+    assert f"Invalid value for {blamed}: {words}" in said
+    assert "deadlines.toml, line" not in said
+    assert (set_up / "deadlines.toml").read_bytes() == before
+
+
 def penalties(root):
     with Gradebook(f"sqlite:///{root}/gradebook.db") as gradebook:
         return {one.student_id: one.late_submission_penalty for one in gradebook.assignment_submissions(NAME)}

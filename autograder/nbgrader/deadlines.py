@@ -27,7 +27,7 @@ import zoneinfo
 from collections.abc import Mapping
 from typing import Any
 
-from autograder.errors import CourseError
+from autograder.errors import CourseError, DeadlineError
 
 FILE = "deadlines.toml"  # in the course's folder
 TIMES = {"due", "extensions"}
@@ -182,7 +182,7 @@ class Deadlines:
             timezone: of the whole file.
 
         Raises:
-            CourseError: a value cannot be.
+            DeadlineError: a value cannot be.
         """
         import tomlkit  # only what writes needs it
 
@@ -319,9 +319,9 @@ class Reader:
             raise self.wrong(at, f'{value!r} is no time span; one is "15 minutes", "2 hours" or "1 day".')
         return float(match[1]) * SECONDS[match[2]]
 
-    def wrong(self, at: tuple[str, ...], text: str) -> CourseError:
+    def wrong(self, at: tuple[str, ...], text: str) -> DeadlineError:
         number = self.line(at)
-        return CourseError(f"{self._path}{f', line {number}' if number else ''}: {text}")
+        return DeadlineError(f"{self._path}{f', line {number}' if number else ''}: {text}", at, text)
 
     def line(self, at: tuple[str, ...]) -> int | None:
         """Of the key, where it stands in a line of its own below its table's heading; else of the heading."""
@@ -364,7 +364,7 @@ def moment(value: Any, zone: datetime.tzinfo | None) -> datetime.datetime:
     if value.tzinfo is None and zone is None:
         raise ValueError(
             f'Nobody knows in which time zone {value} is meant: write timezone = "Europe/Berlin" (yours) at the top of {FILE}, '
-            "or an offset behind the time, 23:59:00+02:00"
+            "or give it with --timezone, or write an offset behind the time, 23:59:00+02:00"
         )
     aware = value if value.tzinfo else value.replace(tzinfo=zone)
     try:
