@@ -9,7 +9,7 @@ import pathlib
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -456,6 +456,7 @@ def deadline(
         list[str] | None, typer.Option(metavar="STUDENT", help="Who has longer, with --until; may be given several times.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Until when; `none` takes it back.")] = None,
+    unknown: Annotated[bool, typer.Option("--unknown", help="Also who is in the course only later on.")] = False,
     timezone: Annotated[str | None, typer.Option(metavar="ZONE", help="Of all times, Europe/Berlin, say.")] = None,
     per_day: Annotated[
         str | None,
@@ -483,6 +484,9 @@ def deadline(
     settings = {key: value.strip() for key, value in typed.items() if value is not None}
     longer = dict.fromkeys(student or [], (until or "").strip())
     found = place.deadlines()
+    known = place.students(of)
+    if not unknown:
+        known_here(longer, known, found.find(of.assignment_id).extensions)
     if settings or longer or timezone:
         try:
             found = found.changed(of.assignment_id, settings, longer, timezone)
@@ -493,7 +497,21 @@ def deadline(
             raise typer.BadParameter(error.reason, param_hint=" or ".join(options)) from error
         found.write()
     changed = place.settle(of)
-    show_deadline(of.assignment_id, found.find(of.assignment_id), changed, place.marks(of), place.students(of))
+    show_deadline(of.assignment_id, found.find(of.assignment_id), changed, place.marks(of), known)
+
+
+def known_here(typed: Iterable[str], known: Mapping[str, str], extensions: Collection[str]) -> None:
+    """A usage error where somebody has typed a student whom neither the course knows nor its file."""
+    from autograder.lms.people import near
+
+    for student in typed:
+        if student not in known and student not in extensions:
+            alike = ", ".join(near(student, known))
+            like = f"Near it: {alike}. " if alike else ""
+            raise typer.BadParameter(
+                f"the course has no student {student!r}. {like}If they are yet to come, add --unknown.",
+                param_hint="--student",
+            )
 
 
 @app.command()

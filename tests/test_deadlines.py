@@ -192,7 +192,8 @@ def test_a_deadline_is_in_the_gradebook_before_anybody_hands_in(new_course, assi
     course = new_course()
     course.generate_assignment(assignment)
     done = run(
-        "deadline", "--due", "2026-10-05 14:00+02:00", "--student", "zed", "--until", "2026-10-06 14:00Z", cwd=course.root
+        *("deadline", "--due", "2026-10-05 14:00+02:00", "--student", "zed", "--until", "2026-10-06 14:00Z", "--unknown"),
+        cwd=course.root,
     )
     assert done.returncode == 0, done.stderr
     assert "vae_swiss_roll: due 2026-10-05 12:00 UTC." in done.stdout
@@ -207,6 +208,27 @@ def set_up(evening, tmp_path_factory):
     root = shutil.copytree(evening, tmp_path_factory.mktemp("set_up") / "course")
     (root / "deadlines.toml").write_text(POLICY + f"[{NAME}.extensions]\nann = 2026-10-07 12:00:00\n")
     return root
+
+
+@pytest.mark.sandboxed
+def test_an_extension_is_not_lost_to_a_slip_in_a_name(set_up, tmp_path):
+    root = shutil.copytree(set_up, tmp_path / "course")
+    before = (root / "deadlines.toml").read_text()
+    with Gradebook(f"sqlite:///{root}/gradebook.db") as gradebook:
+        gradebook.update_or_create_student("ann", first_name="Antonia", last_name="Zoë")
+
+    def longer(student, *more):
+        done = run("deadline", "--student", student, "--until", "2026-10-08 12:00", *more, cwd=root)
+        return done.returncode, " ".join(re.sub("[│╭╮╰╯─]", " ", done.stderr).split())
+
+    for typed, alike in (("amn", " Near it: ann (Antonia Zoë)."), ("Antonai", " Near it: ann (Antonia Zoë)."), ("nobody", "")):
+        code, said = longer(typed)
+        assert code == 2
+        assert f"--student: the course has no student '{typed}'.{alike} If they are yet to come, add --unknown." in said
+    assert (root / "deadlines.toml").read_text() == before
+    assert longer("zed", "--unknown")[0] == 0
+    assert longer("zed")[0] == 0  # the file knows them
+    assert longer("ben")[0] == 0
 
 
 @pytest.mark.sandboxed

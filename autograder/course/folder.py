@@ -115,12 +115,12 @@ class Course:
         """The course's `deadlines.toml`."""
         return Deadlines.read(self.root)
 
-    def students(self, assignment: Assignment) -> set[str]:
-        """All whom the gradebook knows, or who handed something in."""
+    def students(self, assignment: Assignment) -> dict[str, str]:
+        """id → name, "" where it is not known, of all whom the gradebook knows, or who handed something in."""
         with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
-            known = {student.id for student in gradebook.students}
+            known = {one.id: f"{one.first_name or ''} {one.last_name or ''}".strip() for one in gradebook.students}
         with contextlib.suppress(CourseError):  # nobody has handed anything in
-            known |= {handed_in.student for handed_in in submitted.look(self.coursedir, assignment)}
+            known = {one.student: "" for one in submitted.look(self.coursedir, assignment) if one.is_students} | known
         return known
 
     def marks(self, assignment: Assignment) -> dict[str, Marks]:

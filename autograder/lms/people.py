@@ -9,6 +9,7 @@ first. An id is kept as text, so leading zeros stay.
 
 import collections
 import dataclasses
+import difflib
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -153,6 +154,20 @@ def unfit(sheet: Sheet, column: Column | int) -> str:
             return f"rows {seen[folded(value)]} and {line} have the same, {value!r}."
         seen[folded(value)] = line
     return ""
+
+
+def near(typed: str, known: Mapping[str, str], most: int = 5) -> list[str]:
+    """Those whose id or name is most like what somebody typed: their id, with their name behind it.
+
+    Args:
+        known: id → name, or "".
+    """
+    whose = collections.defaultdict[str, list[str]](list)
+    for student, name in known.items():
+        for each in {folded(part) for part in (student, name, *name.split())} - {""}:
+            whose[each].append(student)
+    found = [student for each in difflib.get_close_matches(folded(typed), whose, most) for student in whose[each]]
+    return [f"{student} ({known[student]})" if known[student] else student for student in dict.fromkeys(found)][:most]
 
 
 def unsafe(student: str) -> str:
