@@ -520,7 +520,27 @@ def test_who_is_not_in_the_sheet_is_not_collected_and_who_is_known_by_hand_is(co
     rows = collected(files, roster=SHEETS["canvas"]())  # said once, it is known
     assert submitted(course)["noor/hw3.ipynb"] == notebook("m")
     rows = collected(files, roster=SHEETS["canvas"](), who={"evilmallory": "nobody"})
-    assert notes(rows)["evilmallory_666_2_hw3.ipynb"] == "--who names 'nobody', who is not in the course."
+    assert (
+        notes(rows)["evilmallory_666_2_hw3.ipynb"]
+        == "--who names 'nobody', who is not in the course. Near it: noor (Noor Ali)."
+    )
+
+
+def test_what_is_said_by_hand_and_fits_nothing_is_told_and_not_remembered(collected, course):
+    files = {"lovelaceada_4101_1_hw3.ipynb": notebook(), "evilmallory_666_2_hw3.ipynb": notebook("m")}
+    said = {"evilmalory": "noor", "evilmallory": "noor", "zzz": "none"}
+    rows = collected(files, roster=SHEETS["canvas"](), who=said)
+    about = [(row.file, row.note) for row in rows if row.for_a_person]
+    assert about == [
+        (
+            "--who evilmalory",
+            "The name of nothing that came in begins so; it is not remembered. Near it: evilmallory.",
+        ),
+        ("--who zzz", "The name of nothing that came in begins so; it is not remembered."),
+    ]
+    record = json.loads((course.root / "downloaded/hw3/collected.json").read_text(encoding="utf-8"))
+    assert record["who"] == {"evilmallory": "noor"}
+    assert submitted(course)["noor/hw3.ipynb"] == notebook("m")
 
 
 def alike(*logins, days=(1, 2)):

@@ -308,6 +308,7 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
             done = planned(coursedir, gradebook, entries, wanted, record, options)
             if options.dry:
                 return carried_out(coursedir, None, done, where, record)
+            record["who"] = {name: student for name, student in record["who"].items() if name not in done.unfit}
             for to, source in new.items():
                 keep(source, to)
             keep_sheet(options, where, record)
@@ -415,7 +416,7 @@ def planned(
                 )
         times, unread = times_in(sheet, roster, reading)
         timeless = sheet.system is System.MOODLE and not any(plain(name) == HANDED_IN for name in sheet.names)
-    who = Who(roster, options.roster is not None, record["who"], taken_back(options.who))
+    who = Who(roster, options.roster is not None, record["who"], taken_back(options.who), list(options.who))
     done = plan(read, who, wanted, due_of(deadline, gradebook, wanted.assignment_id), times)
     if timeless and any(download.system is System.MOODLE for _, download in read):
         note = "It has no column “Last modified (submission)”, as an English worksheet has: nobody counts as late."

@@ -9,6 +9,7 @@ import collections
 import contextlib
 import dataclasses
 import datetime
+import difflib
 import enum
 import hashlib
 import itertools
@@ -21,7 +22,7 @@ from typing import Any
 from autograder.grading.notebook import MAX_BYTES
 from autograder.lms import downloads
 from autograder.lms.downloads import Download, Upload
-from autograder.lms.people import Person, Roster, halves, letters, normal, same_but_for_zeros, unsafe
+from autograder.lms.people import Person, Roster, halves, letters, near, normal, same_but_for_zeros, unsafe
 from autograder.lms.sheets import Column, System
 from autograder.lms.wanted import Wanted
 from autograder.nbgrader.submitted import NOTEBOOK, TIMESTAMP
@@ -99,12 +100,14 @@ class Who:
         is_all: whether nobody else is; otherwise whoever is unknown gets the id that their file's name says.
         by_hand: how the part of a path begins by which a system says whose it is → the student whose it is.
         taken_back: as these, of what somebody said before.
+        said_now: as these, of all that is said or taken back now.
     """
 
     roster: Roster
     is_all: bool
     by_hand: Mapping[str, str] = dataclasses.field(default_factory=dict)
     taken_back: Sequence[str] = ()
+    said_now: Sequence[str] = ()
     new: dict[str, Person] = dataclasses.field(default_factory=dict)
 
     def of_all(self, uploads: Sequence[Upload]) -> list[Found]:
@@ -137,13 +140,18 @@ class Who:
             return f"{called} Give the sheet of the course with --roster."
         return f"{called} Say whose each is: {' '.join('--who ' + shlex.quote(f'{begin}=STUDENT') for begin in begins)}"
 
+    def nobody(self, student: str) -> str:
+        """Why somebody who was named is nobody, in a sentence or two."""
+        alike = near(student, {person.student: person.name for person in self.roster})
+        return f"--who names {student!r}, who is not in the course." + (f" Near it: {', '.join(alike)}." if alike else "")
+
     def of(self, upload: Upload) -> Found:
         """Whose an upload is, without a look at the others."""
         said = [beginning for beginning in self.by_hand if begins(upload.place, beginning)]
         if said:
             by = max(said, key=len)
             known = self.roster.known_as("student", self.by_hand[by])
-            return Found(known[0] if known else None, f"--who names {self.by_hand[by]!r}, who is not in the course.", by)
+            return Found(known[0] if known else None, self.nobody(self.by_hand[by]), by)
         for kind, value in upload.who:
             if kind == Column.LMS_ID and upload.system not in (self.roster.system, System.PLAIN):
                 continue
@@ -331,12 +339,14 @@ class Plan:
     Attributes:
         whose: (archive, path there) → the ids of the students; none where nobody is known.
         taken_back: of which a person has taken back whose it is.
+        unfit: what was said by hand now, and fits nothing that came in.
     """
 
     placements: list[Placement] = dataclasses.field(default_factory=list)
     rows: list[Row] = dataclasses.field(default_factory=list)
     whose: dict[tuple[str, str], set[str]] = dataclasses.field(default_factory=dict)
     taken_back: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    unfit: list[str] = dataclasses.field(default_factory=list)
     people: list[tuple[Person, str]] = dataclasses.field(default_factory=list)  # with their id of Canvas
 
 
@@ -348,7 +358,10 @@ def plan(read: Sequence[tuple[Order, Download]], who: Who, wanted: Wanted, due: 
         times: for hand-ins of which a download does not say when it was.
     """
     made, theirs = Plan(), dict[str, tuple[Person, dict[tuple[Order, str, str], list[Upload]]]]()
-    found = iter(who.of_all([upload for _, download in read for upload in download.uploads]))
+    uploads = [upload for _, download in read for upload in download.uploads]
+    made.unfit = [name for name in who.said_now if not any(begins(upload.place, name) for upload in uploads)]
+    made.rows += [fits_nothing(name, uploads) for name in made.unfit]
+    found = iter(who.of_all(uploads))
     for order, download in read:
         made.rows += of_others(download)
         for upload, one in zip(download.uploads, found, strict=False):
@@ -376,6 +389,14 @@ def plan(read: Sequence[tuple[Order, Download]], who: Who, wanted: Wanted, due: 
             made.people.append((person, who.id_of_canvas(person)))
             made.rows.append(Row(State.MISSING, person.student, person.name))
     return made
+
+
+def fits_nothing(name: str, uploads: Sequence[Upload]) -> Row:
+    """The row of something said by hand that fits nothing."""
+    alike = difflib.get_close_matches(name, {upload.begins for upload in uploads})
+    close = f" Near it: {', '.join(map(downloads.shown, alike))}." if alike else ""
+    note = f"The name of nothing that came in begins so; it is not remembered.{close}"
+    return Row(State.LEFT_OUT, file=f"--who {downloads.shown(name)}", note=note, for_a_person=True)
 
 
 def of_others(download: Download) -> Iterator[Row]:
