@@ -177,7 +177,8 @@ def show_collected(rows: "Sequence[Row]", dry: bool) -> None:
         when = f"{row.time:%Y-%m-%d %H:%M}" if row.time else ""
         late = f"{when} late".strip() if row.late else when
         style = "yellow" if row.for_a_person else "dim" if row.state == "not a hand-in" else None
-        cells = (row.student or row.name or "?", row.own or row.file, late, row.state)
+        state = f"{row.state}: {row.what}" if row.what else row.state
+        cells = (row.student or row.name or "?", row.own or row.file, late, state)
         table.add_row(*(escape(str(cell)) for cell in cells), style=style)
     out.print(table)
     for row in sorted(rows, key=lambda row: (row.student, row.file)):
@@ -187,7 +188,7 @@ def show_collected(rows: "Sequence[Row]", dry: bool) -> None:
                 f"[yellow]{escape(whose)}:[/] {escape(row.note)}" if row.for_a_person else escape(f"{whose}: {row.note}"),
                 soft_wrap=True,
             )
-    states = collections.Counter(str(row.state) for row in rows)
+    states = collections.Counter(f"{row.state}: {row.what}" if row.what else str(row.state) for row in rows)
     look = sum(row.for_a_person for row in rows)
     summary = "; ".join(f"{count} {state}" for state, count in sorted(states.items()))
     out.print(f"{summary}. {f'{look} for a person to look at.' if look else 'Nothing needs a person.'}", soft_wrap=True)

@@ -109,6 +109,12 @@ def test_a_class_is_collected_from_each_system(system, empty_course, tmp_path):
         id_of["olga"]: "A feedback page was handed in, and no notebook.",
     }
 
+    assert {row["student"]: row["what"] for row in rows if row["what"]} == {
+        id_of["wang"]: "no notebook",
+        id_of["mlk"]: "wrong notebook",
+        id_of["olga"]: "no notebook",
+    }
+
     there = submitted(Course(root))
     wanted = {
         f"{id_of[s.login]}/{NOTEBOOK}": notebook(s.login) for s in CLASS if s.login not in ("noor", "wang", "olga", "ada")
@@ -307,6 +313,15 @@ def test_of_two_files_that_canvas_numbered_the_later_counts(collected, course):
     rows = collected(files, roster=SHEETS["canvas"]())
     assert submitted(course)["ada/hw3.ipynb"] == notebook("-2")
     assert notes(rows) == {"ada": "Earlier, left aside: hw3-1.ipynb, hw3.ipynb."}
+
+
+def test_the_table_says_beside_each_hand_in_that_is_no_notebook_what_it_is(course, tmp_path):
+    master = notebook(source="### BEGIN HIDDEN TESTS")
+    packed({"ada/hw3.ipynb": notebook(), "bob/essay.pdf": b"%PDF-1.7", "eve/hw3.ipynb": master}, tmp_path / "x.zip")
+    done = commands.run("autograder", "collect", "../x.zip", "hw3", cwd=course.root)
+    rows = [" ".join(line.replace("│", " ").split()) for line in done.stdout.splitlines() if "│" in line]
+    assert rows == ["ada hw3.ipynb collected", "bob essay.pdf collected: no notebook", "eve hw3.ipynb collected: marked copy"]
+    assert "1 collected; 1 collected: marked copy; 1 collected: no notebook. 2 for a person" in " ".join(done.stdout.split())
 
 
 def test_two_that_cannot_be_ordered_are_both_left_and_said(collected, course):

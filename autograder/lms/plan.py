@@ -53,6 +53,7 @@ class Row:
         student: nbgrader's id, or "" where nobody is known.
         file: what came in, as the system gave it.
         own: the same as the student named it, where it is known whose it is.
+        what: what it is that was put in the place of the notebook, in two words; "" for the notebook, and for nothing.
         for_a_person: whether somebody has to look.
     """
 
@@ -61,6 +62,7 @@ class Row:
     name: str = ""
     file: str = ""
     own: str = ""
+    what: str = ""
     time: datetime.datetime | None = None
     late: bool = False
     note: str = ""
@@ -371,7 +373,15 @@ def plan(read: Sequence[tuple[Order, Download]], who: Who, wanted: Wanted, due: 
                 made.taken_back.add(at)
             if one.person is None:
                 made.rows.append(
-                    Row(State.NOT_COLLECTED, "", upload.name, upload.entry.name, "", upload.time, upload.late, one.why, True)
+                    Row(
+                        State.NOT_COLLECTED,
+                        name=upload.name,
+                        file=upload.entry.name,
+                        time=upload.time,
+                        late=upload.late,
+                        note=one.why,
+                        for_a_person=True,
+                    )
                 )
             else:
                 attempts = theirs.setdefault(one.person.student, (one.person, collections.defaultdict(list)))[1]
@@ -420,7 +430,8 @@ def of_student(
     def row(state: State, attempt: Attempt, note: str = "", for_a_person: bool = False, upload: Upload | None = None) -> Row:
         of = upload or attempt.uploads[0]
         file, own = of.entry.name, downloads.shown(of.file)
-        return Row(state, person.student, person.name, file, own, time or attempt.time, attempt.late, note, for_a_person)
+        when = time or attempt.time
+        return Row(state, person.student, person.name, file, own, "", when, attempt.late, note, for_a_person)
 
     distinct: list[Attempt] = []
     for attempt in sorted(attempts, key=lambda attempt: attempt.order):  # the later download knows better whether it was late
@@ -445,7 +456,8 @@ def of_student(
             choice.odd.append("Late, and the system does not say by how much: it costs the least that being late costs.")
         else:
             choice.wrong.append("Late, and neither is it known by how much nor when it was due: it counts as in time.")
-    rows.append(row(State.COLLECTED, last, " ".join([*choice.wrong, *choice.odd]), bool(choice.wrong), choice.counts))
+    collected = row(State.COLLECTED, last, " ".join([*choice.wrong, *choice.odd]), bool(choice.wrong), choice.counts)
+    rows.append(dataclasses.replace(collected, what=choice.what))
     return Placement(person, choice.files, choice.notebook, choice.counts, time, last.late), rows
 
 
@@ -459,6 +471,7 @@ class Choice:
         counts: that, or the first file; None where several could be it, and nothing goes there.
         wrong: what a person has to look at, in sentences.
         odd: what else is to be said.
+        what: as `Row.what`.
     """
 
     files: dict[str, Upload] = dataclasses.field(default_factory=dict)
@@ -466,6 +479,7 @@ class Choice:
     counts: Upload | None = None
     wrong: list[str] = dataclasses.field(default_factory=list)
     odd: list[str] = dataclasses.field(default_factory=list)
+    what: str = ""
 
 
 def chosen(attempt: Attempt, wanted: Wanted) -> Choice:
@@ -483,12 +497,15 @@ def chosen(attempt: Attempt, wanted: Wanted) -> Choice:
             names = ", ".join(downloads.shown(upload.file) for upload, _ in candidates)
             return Choice(wrong=[f"{names}: nothing says which of them is the last."])
         made.files[f"{name}.ipynb"] = best
-        made.wrong += [problem for upload, problem in candidates if upload is best and problem]
+        if problems := [problem for upload, problem in candidates if upload is best and problem]:
+            made.wrong, made.what = made.wrong + problems, "marked copy"
         left |= {upload for upload, _ in candidates if upload is not best}
     if not found and len(others) == 1:  # put where the notebook belongs, it waits for a person as others do
         made.files[f"{next(iter(wanted.notebooks))}.ipynb"] = others[0][0]
     made.notebook = next(iter(made.files), "")
     made.wrong += [f"{downloads.shown(upload.file)}: {problem}" for upload, problem in others]
+    if not found:
+        made.what = "wrong notebook" if others else "no notebook"
     if not found and not others:
         made.wrong.append(no_notebook(attempt))
     placed = left | set(made.files.values())
