@@ -300,6 +300,14 @@ def collect(
             show_default=False,
         ),
     ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Where it is from, if that is not seen: canvas, moodle, brightspace, blackboard, gradescope, or folders.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the table, and change nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line of the table.")] = False,
     course: Course = HERE,
@@ -320,6 +328,7 @@ def collect(
         raise typer.BadParameter("--who says whose something is: --who 'NAME=STUDENT'")
     from autograder.course import folder
     from autograder.lms import collect as lms_collect
+    from autograder.lms.sheets import System
     from autograder.lms.times import Reading
     from autograder.nbgrader import zip_collect
     from autograder.printing import show_collected
@@ -334,7 +343,17 @@ def collect(
     reading = Reading.in_zone(timezone) if timezone else options.reading
     if day_first is not None:
         reading = dataclasses.replace(reading, day_first=day_first)
-    options = lms_collect.Options(roster or options.roster, id_column or options.id_column, reading, by_hand, dry_run)
+    systems = {"folders" if each is System.PLAIN else str(each): each for each in System}
+    if system is not None and system not in systems:
+        raise typer.BadParameter(f"--system is one of {', '.join(systems)}")
+    options = lms_collect.Options(
+        roster or options.roster,
+        id_column or options.id_column,
+        reading,
+        by_hand,
+        systems[system] if system is not None else None,
+        dry_run,
+    )
     with folder.grader_failures(), folder.quiet(), folder.on_path():
         rows = lms_collect.collect(place.coursedir, named, [pathlib.Path(source) for source in sources], options)
     if as_json:

@@ -23,6 +23,7 @@ from autograder.errors import CourseError
 from autograder.lms import collect, downloads, returning
 from autograder.lms.collect import Options
 from autograder.lms.plan import State
+from autograder.lms.sheets import System
 from autograder.lms.times import Reading
 from autograder.nbgrader import late, zip_collect
 from tests import commands, lms
@@ -216,6 +217,50 @@ def test_plain_folders_and_files_are_collected_by_their_names(collected, course,
         (folder / f"{name}.ipynb").write_bytes(notebook(name))
     collect.collect(course.coursedir, "hw3", [folder], Options())
     assert {"mia/hw3.ipynb", "tom/hw3.ipynb", "ada/hw3.ipynb"} <= set(submitted(course))
+
+
+def test_a_person_settles_where_something_was_downloaded_and_it_is_remembered(collected, course):
+    """`ws26_12_34_ada` is a student's id here, and how Canvas would call the file `ada`."""
+    files = {f"ws26_12_{n}_{name}/hw3.ipynb": notebook(name) for n, name in enumerate(("ada", "bob"))}
+    collected(files)
+    assert set(submitted(course)) == {"12/hw3.ipynb"}  # both are user 12 of Canvas
+    collected(files, system=System.PLAIN)
+    wanted = {"ws26_12_0_ada/hw3.ipynb": notebook("ada"), "ws26_12_1_bob/hw3.ipynb": notebook("bob")}
+    assert submitted(course) == wanted  # and what was taken for somebody else's is taken back
+    rows = collected(files)
+    assert submitted(course) == wanted
+    assert {row.state for row in rows} == {State.UNCHANGED}
+    done = commands.run("nbgrader", "zip_collect", "hw3", "--force", cwd=course.root)
+    assert done.returncode == 0, done.stderr
+    assert submitted(course) == wanted
+
+
+@pytest.mark.parametrize("system", ZIPS)
+def test_a_system_that_is_named_reads_what_it_reads_by_itself(system, collected, course):
+    """Also where most names are somebody else's: 40 files lie beside the hand-ins."""
+    files = ZIPS[system]([HandedIn(s, {NOTEBOOK: notebook(s.login)}) for s in CLASS[:3]])
+    odd = files if system == "gradescope" else files | {f"notes {n}.txt": b"x" for n in range(40)}
+    collected(odd, roster=SHEETS[system](), system=System(system))
+    assert {name.split("/")[0] for name in submitted(course)} == {ids(system)[s.login] for s in CLASS[:3]}
+
+
+@pytest.mark.parametrize("system", ZIPS)
+def test_a_system_that_it_cannot_be_is_refused(system, collected, course):
+    with pytest.raises(CourseError, match=f"submissions.zip: nothing in it is named as {system.capitalize()} does"):
+        collected({"ada/hw3.ipynb": notebook()}, system=System(system))
+    assert not submitted(course)
+    assert not (course.root / "downloaded/hw3/collected.json").exists()
+
+
+def test_a_system_is_one_of_those_that_there_are(course, tmp_path):
+    packed({"ada_1_2_hw3.ipynb": notebook()}, tmp_path / "x.zip")
+    done = commands.run("autograder", "collect", "../x.zip", "hw3", "--system", "ilias", cwd=course.root)
+    said = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stderr).split())
+    assert done.returncode == 2
+    assert "--system is one of canvas, moodle, brightspace, blackboard, gradescope, folders" in said
+    done = commands.run("autograder", "collect", "../x.zip", "hw3", "--system", "folders", cwd=course.root)
+    assert done.returncode == 0, done.stderr
+    assert submitted(course) == {"ada_1_2_hw3/hw3.ipynb": notebook()}
 
 
 # --- what counts, and when it came -----------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ The record, downloaded/ASSIGNMENT/collected.json, is for what brings feedback ba
 
     {"format": 1, "assignment": "hw3",
      "archives": [{"name": "submissions.zip", "sha256": "…",        in the order in which they were given
-                   "run": 1, "newest": "2026-10-05T11:30:12"}],     in which run; when its newest file was written
+                   "run": 1, "newest": "2026-10-05T11:30:12",       in which run; when its newest file was written
+                   "system": "canvas"}],                            only where a person has said it
      "id_column": null,                                             of the sheet that is kept beside, where one was named
      "who": {"101-7 - Alex Smith": "asmith1"},                      what was said by hand
      "students": {"ada": {
@@ -163,6 +164,14 @@ def noted(sources: Sequence[pathlib.Path], where: pathlib.Path, record: dict[str
     return new
 
 
+def of_system(system: System, sources: Sequence[pathlib.Path], record: dict[str, Any]) -> None:
+    """Notes in the record whose system made some archives, which are noted there; all of them where none is named."""
+    own = {hash_of_all(source) for source in sources}
+    for archive in record["archives"]:
+        if not sources or archive["sha256"] in own:
+            archive["system"] = str(system)
+
+
 def newest(source: pathlib.Path) -> str:
     """When the newest file of an archive or a folder was written, in ISO 8601; "" where that cannot be told."""
     if zipfile.is_zipfile(source):
@@ -268,6 +277,7 @@ class Options:
         id_column: which of its columns is nbgrader's id.
         reading: how times are read.
         who: whose something is, said by hand; `NOBODY` takes back what was said before.
+        system: whose system made the archives, said by hand; None finds it, or keeps what was said before.
         dry: whether nothing is to be changed.
     """
 
@@ -275,6 +285,7 @@ class Options:
     id_column: str | None = None
     reading: Reading = dataclasses.field(default_factory=Reading)
     who: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    system: System | None = None
     dry: bool = False
 
 
@@ -294,6 +305,8 @@ def collect(coursedir: CourseDirectory, assignment_id: str, sources: Sequence[pa
     options = with_sheet_of_before(options, where, record)
     record |= {"assignment": assignment_id, "who": said(record["who"], options.who)}
     new = noted(sources, where, record)
+    if options.system is not None:
+        of_system(options.system, sources, record)
     found = archives(where, record, new)
     if not found:
         raise CourseError(f"There is nothing to collect: name a zip or a folder, or put it into {where / ARCHIVE}.")
@@ -397,9 +410,11 @@ def planned(
     if reading.zone is None:  # deadlines.toml names the zone of all times that name none themselves
         reading = dataclasses.replace(reading, zone=deadline.zone)
     orders = {archive["name"]: (archive["run"], archive["newest"]) for archive in record["archives"]}
-    read = [
-        (orders.get(each[0].archive, (0, "")), downloads.read(each, reading, wanted.assignment_id)) for each in entries if each
-    ]
+    told = {archive["name"]: System(archive["system"]) for archive in record["archives"] if archive.get("system")}
+    read = []
+    for each in filter(None, entries):
+        name = each[0].archive
+        read.append((orders.get(name, (0, "")), downloads.read(each, reading, wanted.assignment_id, told.get(name))))
     roster = known = of_gradebook(gradebook) if gradebook else Roster([])
     times: dict[str, datetime.datetime] = {}
     unread, timeless = 0, False

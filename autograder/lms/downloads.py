@@ -337,21 +337,24 @@ READERS: Mapping[System, tuple[re.Pattern[str], Callable[[Entry, Named, Reading]
 }
 
 
-def read(entries: Sequence[Entry], reading: Reading, assignment_id: str = "") -> Download:
+def read(entries: Sequence[Entry], reading: Reading, assignment_id: str = "", told: System | None = None) -> Download:
     """Whose each file of one archive is.
 
     Args:
         assignment_id: a folder of this name around everything, or in a student's, says nothing of who it is.
+        told: whose system made it, where a person has said so; `System.PLAIN` for folders and files named by students' ids.
 
     Raises:
-        CourseError: a date can be read in two ways.
+        CourseError: a date can be read in two ways, or nothing in it is named as that system does.
     """
     archive = entries[0].archive if entries else ""
     others = [(entry, entry.problem) for entry in entries if entry.problem or entry.litter]
     good = [entry for entry in entries if not entry.problem and not entry.litter]
-    if of_gradescope := gradescope(archive, good, others, reading):
+    if told in (None, System.GRADESCOPE) and (of_gradescope := gradescope(archive, good, others, reading)):
         return of_gradescope
-    system, found = counted(good)
+    system, found = counted(good) if told is None else (told, fitting(told, good))
+    if not found and told not in (None, System.PLAIN):
+        raise CourseError(f"{archive}: nothing in it is named as {str(told).capitalize()} does. Say another --system.")
     if not found:
         return in_folders(archive, good, others, assignment_id)
     if system is System.BRIGHTSPACE:
@@ -405,10 +408,20 @@ def counted(entries: Sequence[Entry]) -> tuple[System, dict[Entry, Named]]:
         votes = {system: sum(is_made_by(system, names) for names in inside.values()) for system in READERS}
         system = max(READERS, key=lambda system: votes[system])
         if votes[system] >= max(len(above), 1) and 2 * votes[system] > len(inside):
-            pattern = READERS[system][0]
-            parts = ((entry, unicodedata.normalize("NFC", entry.parts[at])) for entry in entries if len(entry.parts) > at)
-            return system, {entry: Named(at, match) for entry, part in parts if (match := pattern.fullmatch(part))}
+            return system, at_depth(at, system, entries)
     return System.PLAIN, {}
+
+
+def fitting(system: System, entries: Sequence[Entry]) -> dict[Entry, Named]:
+    """What names say that a system has made, the outermost that fit: students' own lie below; nothing where none fits."""
+    depths = range(MAX_DEPTH) if system in READERS else ()
+    return next(filter(None, (at_depth(at, system, entries) for at in depths)), {})
+
+
+def at_depth(at: int, system: System, entries: Sequence[Entry]) -> dict[Entry, Named]:
+    """What the parts of paths at a depth say that fit the names of a system."""
+    parts = ((entry, unicodedata.normalize("NFC", entry.parts[at])) for entry in entries if len(entry.parts) > at)
+    return {entry: Named(at, match) for entry, part in parts if (match := READERS[system][0].fullmatch(part))}
 
 
 def is_made_by(system: System, names: Collection[str]) -> bool:
