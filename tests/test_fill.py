@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autograder.errors import CourseError
-from autograder.lms.fill import Mark, State, fill
+from autograder.lms.fill import Mark, State, fill, filled_beside
 from autograder.lms.sheets import Column, Sheet, System
 from tests.lms import CLASS, SHEETS, written
 
@@ -124,6 +124,11 @@ def test_a_student_is_found_by_what_the_course_knows_besides_the_id():
     for system in ("canvas", "moodle"):
         by_id = {f"s{n}": Mark(5.0, ids={System(system): str(s.lms_id)}) for n, s in enumerate(CLASS)}
         assert [row.state for row in filled(SHEETS[system](), by_id).rows] == [State.FILLED] * 12
+
+
+@pytest.mark.parametrize("name", ["sheet.csv", "sheet.filled.csv"])
+def test_a_filled_sheet_has_one_name_however_often_it_is_filled(name):
+    assert filled_beside(pathlib.Path("marks", name)) == pathlib.Path("marks/sheet.filled.csv")
 
 
 def test_a_number_of_another_system_is_nobody():

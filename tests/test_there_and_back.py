@@ -96,9 +96,10 @@ def nothing_changes_the_second_time(root, data, path):
         data: the filled sheet.
         path: of the zip.
     """
-    again = run("export", NAME, "--into", "sheet.filled.csv", "--output", "sheet.filled.csv", cwd=root)
+    again = run("export", NAME, "--into", "sheet.filled.csv", cwd=root)
     assert again.returncode == 0
     assert (root / "sheet.filled.csv").read_bytes() == data
+    assert not (root / "sheet.filled.filled.csv").exists()
     into = ["--exporter", "autograder.nbgrader.export.IntoSheet", "--IntoSheet.sheet=sheet.csv"]
     nbgrader(root, "export", *into, "--to", "theirs.csv")
     assert (root / "theirs.csv").read_bytes() == data

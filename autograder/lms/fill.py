@@ -404,5 +404,8 @@ def who(sheet: Sheet, row: int) -> str:
 
 
 def filled_beside(path: pathlib.Path) -> pathlib.Path:
-    """Where a filled sheet is written, where nobody names a place: beside the one that it is made of."""
-    return path.with_name(f"{path.stem}.filled{path.suffix}")
+    """Where a filled sheet is written, where nobody names a place: beside the one that it is made of.
+
+    One that was filled before is filled anew in its place.
+    """
+    return path.with_name(f"{path.stem.removesuffix('.filled')}.filled{path.suffix}")
