@@ -595,6 +595,9 @@ def return_feedback(
         pathlib.Path | None, typer.Option(help="Folder for the zips; returned/ASSIGNMENT by default.", show_default=False)
     ] = None,
     marked: Annotated[bool, typer.Option("--marked", help="Only of students for whom nothing waits any more.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what is not as it was packed last, in a folder of its own, changed-1, …")
+    ] = False,
     course: Course = HERE,
     option: Option = None,
 ) -> None:
@@ -613,6 +616,7 @@ def return_feedback(
     with bar("writing feedback", thread=False) as progress:
         written = course_feedback.write(place, of, progress)
     class_ = place.marks(of)
+    pages: dict[str, Sequence[pathlib.Path]]
     pages = {student: [place.feedback(of, student)] for student in class_ if place.feedback(of, student).is_file()}
     left_out = sorted(student for student in pages if marked and class_[student].waiting)
     pages = {student: own for student, own in pages.items() if student not in left_out}
@@ -620,8 +624,15 @@ def return_feedback(
         err.print("There is no feedback to return yet.")
         raise typer.Exit(1)
     to = output or place.root / returning.FOLDER / of.assignment_id
+    if changed:
+        to, pages = returning.fresh(to), returning.changed(place.coursedir, of.assignment_id, pages)
+    if not pages:
+        out.print("Every page is as it was when it was packed last: nothing was packed.")
+        return
     record = returning.collected(place.coursedir, of.assignment_id)
-    show_returned(returning.pack(of.assignment_id, pages, record, to), left_out, written.waiting)
+    packed = returning.pack(of.assignment_id, pages, record, to)
+    returning.remember(place.coursedir, of.assignment_id, pages)
+    show_returned(packed, left_out, written.waiting)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import csv
 import re
 import shutil
+import zipfile
 
 import nbformat
 import pytest
@@ -218,6 +219,27 @@ def test_the_command_says_what_it_wrote_and_who_waits(own_course):
 
 
 # --- an answer that changed after a person marked it -------------------------------------------------------------------
+
+
+def test_only_pages_that_changed_are_packed_again_and_no_zip_is_lost(own_course):
+    def packed(*options):
+        done = commands.run("autograder", "return", *options, cwd=own_course.root)
+        assert done.returncode == 0, done.stderr
+        zips = sorted((own_course.root / "returned" / NAME).rglob("*.zip"))
+        names = {str(path.relative_to(own_course.root / "returned" / NAME)): zipfile.ZipFile(path).namelist() for path in zips}
+        return done.stdout, {path: [name.partition("/")[0] for name in own] for path, own in names.items()}
+
+    everybody = {"students.zip": ["ann", "bob", "cem", "dora"]}
+    assert packed()[1] == everybody
+    said, zips = packed("--changed")
+    assert (said, zips) == ("Every page is as it was when it was packed last: nothing was packed.\n", everybody)
+    mark(own_course, "bob", {"reflection_trick": 1})
+    first = everybody | {"changed-1/students.zip": ["bob"]}
+    assert packed("--changed")[1] == first
+    mark(own_course, "ann", {"reflection_trick": 2})
+    assert packed("--changed", "--marked")[0].startswith("Every page is as it was")  # others of hers still wait
+    assert packed("--changed")[1] == first | {"changed-2/students.zip": ["ann"]}
+    assert packed("--changed")[0].startswith("Every page is as it was")
 
 
 def test_an_answer_that_changed_after_it_was_marked_is_said_to_have(own_course, assignment):

@@ -6,8 +6,10 @@ import zipfile
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nbgrader.coursedir import CourseDirectory
 
 from autograder.errors import CourseError
+from autograder.lms import returning
 from autograder.lms.returning import named, pack
 from autograder.lms.sheets import System
 
@@ -117,3 +119,28 @@ def test_what_is_no_feedback_of_the_assignment_stays(page, tmp_path):
         with pytest.raises(CourseError, match=r"students\.zip is no feedback of hw3: move it away"):
             pack("hw3", students, CANVAS, to)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_what_was_packed_is_known_by_what_students_read(page, tmp_path):
+    course = CourseDirectory(root=str(tmp_path))
+    pages = {"ada": [page], "bob": [page]}
+    assert returning.changed(course, "hw3", pages) == pages
+    page.write_text('<head><meta name="made-of" content="1a"><title>ada</title>')
+    returning.remember(course, "hw3", {"ada": [page]})
+    assert returning.changed(course, "hw3", pages) == {"bob": [page]}
+    returning.remember(course, "hw3", {"bob": [page]})
+    page.write_text('<head><meta name="made-of" content="2b"><title>ada</title>')  # by another version of this package
+    assert returning.changed(course, "hw3", pages) == {}
+    assert returning.changed(course, "hw2", pages) == pages
+    page.write_text('<head><meta name="made-of" content="2b"><title>Ada</title>')
+    assert returning.changed(course, "hw3", pages) == pages
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"hw3": 1}', "{"])
+def test_what_is_remembered_and_cannot_be_read_makes_all_pages_changed(page, tmp_path, damage):
+    course = CourseDirectory(root=str(tmp_path))
+    returning.remember(course, "hw3", {"ada": [page]})
+    (tmp_path / ".autograder/returned.json").write_text(damage)
+    assert returning.changed(course, "hw3", {"ada": [page]}) == {"ada": [page]}
+    returning.remember(course, "hw3", {"ada": [page]})
+    assert returning.changed(course, "hw3", {"ada": [page]}) == {}

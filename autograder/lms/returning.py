@@ -3,10 +3,17 @@
     feedback/STUDENT/ASSIGNMENT/*.html ─┐
     collected.json ─────────────────────┴─► `pack`: a zip for each system, and one with a folder for each student for the rest
 
+What was packed last is remembered in .autograder/returned.json, by a hash of each student's page:
+
+    {"hw3": {"ada": "…sha256…"}}
+
 What each system takes is in docs/returning.md, with its sources.
 """
 
 import dataclasses
+import hashlib
+import itertools
+import json
 import pathlib
 import re
 import zipfile
@@ -25,6 +32,7 @@ MOODLE = re.compile(r"[^_/]+_\d+_assignsubmission_file(?=_|$)")
 BRIGHTSPACE = re.compile(r"\d+-\d+ - .+")
 CANVAS = re.compile(r"([^_/]+(?:_LATE)?_\d+_\d+)_.+", re.IGNORECASE)
 UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.{1,2}$')
+MADE_OF = re.compile(rb'<meta name="made-of" content="[^"]*">')
 MAX_COMMENT = 1000  # bytes; a zip may have 65,535
 
 
@@ -47,6 +55,48 @@ def collected(coursedir: CourseDirectory, assignment_id: str, only: str | None =
     where = collect.folder(coursedir, assignment_id)
     students: dict[str, dict[str, Any]] = collect.settled(coursedir, where, only)["students"]
     return students
+
+
+def remembered(coursedir: CourseDirectory) -> dict[str, dict[str, str]]:
+    """assignment → student → hash of what was packed last; nothing where that cannot be read, so that all is packed again."""
+    try:
+        found = json.loads(memory(coursedir).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {name: own for name, own in found.items() if isinstance(own, dict)} if isinstance(found, dict) else {}
+
+
+def memory(coursedir: CourseDirectory) -> pathlib.Path:
+    return pathlib.Path(coursedir.root, ".autograder", "returned.json")
+
+
+def remember(coursedir: CourseDirectory, assignment_id: str, pages: Mapping[str, Sequence[pathlib.Path]]) -> None:
+    """Keeps what was packed now; what was packed before of other students stays."""
+    found = remembered(coursedir)
+    found[assignment_id] = found.get(assignment_id, {}) | {student: hash_of(own) for student, own in pages.items()}
+    memory(coursedir).parent.mkdir(exist_ok=True)
+    collect.write(memory(coursedir), found)
+
+
+def changed(
+    coursedir: CourseDirectory, assignment_id: str, pages: Mapping[str, Sequence[pathlib.Path]]
+) -> dict[str, Sequence[pathlib.Path]]:
+    """Those of pages that are not as they were when they were packed last."""
+    before = remembered(coursedir).get(assignment_id, {})
+    return {student: own for student, own in pages.items() if before.get(student) != hash_of(own)}
+
+
+def hash_of(pages: Sequence[pathlib.Path]) -> str:
+    """Of what a student reads: by what a page was made is another with each version of this package."""
+    digest = hashlib.sha256()
+    for page in pages:
+        digest.update(MADE_OF.sub(b"", page.read_bytes(), count=1))
+    return digest.hexdigest()
+
+
+def fresh(folder: pathlib.Path) -> pathlib.Path:
+    """A place below a folder for pages that changed, so that a zip which nobody has uploaded yet is not replaced."""
+    return next(path for number in itertools.count(1) if not (path := folder / f"changed-{number}").exists())
 
 
 def pack(
