@@ -91,16 +91,20 @@ def show_begun(begun: "Begun", course: pathlib.Path) -> None:
         )
     name, notebook = begun.assignment.assignment_id, f"{begun.assignment.notebook_id}.ipynb"
     typed = shlex.quote(name)
-    out.print("\nThe master in the source folder holds solutions; the release is for students. Next:\n", soft_wrap=True)
-    for command, purpose in (
+    commands = (
         (f"cd {shlex.quote(str(course))}", ""),
-        (f"autograder collect DOWNLOAD.zip {typed}", f"or put them at submitted/STUDENT/{name}/{notebook}"),
+        (f"autograder deadline {typed} --due DATE --timezone ZONE", "and --per-day, what being late costs"),
+        (f"autograder collect DOWNLOAD.zip {typed} --roster SHEET.csv", f"or put them at submitted/STUDENT/{name}/{notebook}"),
         (f"autograder grade {typed}", ""),
         ("jupyter lab", "Nbgrader → Formgrader: the written answers"),
-        (f"autograder export {typed}", ""),
+        (f"autograder report {typed}", "what was misunderstood"),
+        (f"autograder export {typed} --into SHEET.csv", "the marks, in that sheet; without it, in grades.csv"),
         (f"autograder return {typed}", "the feedback, packed"),
-    ):
-        out.print(f"    {escape(command):40}{escape(purpose)}".rstrip(), soft_wrap=True)
+    )
+    width = max(len(command) for command, purpose in commands if purpose) + 2
+    out.print("\nThe master in the source folder holds solutions; the release is for students. Next:\n", soft_wrap=True)
+    for command, purpose in commands:
+        out.print(f"    {escape(command):{width}}{escape(purpose)}".rstrip(), soft_wrap=True)
 
 
 def show_archive(path: pathlib.Path, assignment: "Assignment") -> None:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -225,6 +226,18 @@ def test_a_name_that_another_assignment_has_is_refused_before_anything_is_writte
 
 def test_a_name_with_a_space_is_quoted_in_the_commands_that_come_next(theirs):
     assert "autograder grade 'hw 3'" in run("init", ".", "--as", "hw 3", "--add-lines", cwd=theirs)
+
+
+def test_the_commands_that_come_next_are_those_of_an_evening(theirs):
+    """In their order, with the sheet of the course where it is needed."""
+    done = commands.run("autograder", "init", ".", "--as", "hw3", "--add-lines", cwd=theirs)
+    shown = [line.split("  ")[0].split() for line in map(str.strip, done.stdout.split("Next:")[1].splitlines()) if line]
+    page = (ROOT / "docs/evening.md").read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"^```bash\n(.*?)^```", page, re.DOTALL | re.MULTILINE))
+    evening = [line.split() for line in blocks.splitlines() if not line.startswith("autograder init")]
+    assert [command[:2] for command in shown[1:]] == [command[:2] for command in evening[1:]]
+    for option in ("--roster", "--into", "--due", "--timezone"):
+        assert [option in command for command in shown] == [option in command for command in evening]
 
 
 def test_a_configuration_that_does_not_take_our_lines_is_put_back(tmp_path, assignment):
