@@ -109,16 +109,19 @@ def show_begun(begun: "Begun", course: pathlib.Path) -> None:
 
 def show_archive(path: pathlib.Path, assignment: "Assignment") -> None:
     """Prints what to do with the archive on Gradescope."""
+    from autograder.gradescope.mark import in_points
     from autograder.nbgrader import headings
 
     called = headings.names(assignment)
     points = {id: data["points"] for id, data in assignment.graded_cells.items() if data["grade"]}
     machine = sum(points[id] for id in assignment.test_cells)
-    questions = [f"{called[id]}, {points[id]:g}" for id in points if id not in assignment.test_cells]
+    questions = [f"{called[id]}, {in_points(points[id])}" for id in points if id not in assignment.test_cells]
     out.print(f"{escape(str(path))} holds the hidden checks: keep it to yourself. On Gradescope:", soft_wrap=True)
     out.print(f"  a programming assignment of {machine:g} autograder points; upload it under Configure Autograder")
     if questions:
-        out.print(f"  manual grading enabled, with the questions {escape('; '.join(questions))}", soft_wrap=True)
+        out.print("  manual grading enabled, with a question for each of:")
+    for question in questions:
+        out.print(f"    {escape(question)}", soft_wrap=True)
     out.print("  Settings: at least 3 GB of memory, and 10 minutes")
 
 

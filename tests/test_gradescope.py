@@ -297,7 +297,10 @@ def test_a_hostile_submission_gets_its_points_and_nothing_else(marked, release):
     assert {test["visibility"] for test in found["tests"]} == {"after_published"} <= set(VISIBILITIES)
     assert found["stdout_visibility"] == "hidden"
     assert not re.search(r"6\.5|of 8", found["output"])  # shown at once, whatever the visibility
-    assert "(7 points): not yet marked; a person does that." in found["output"]
+    lines = found["output"].splitlines()
+    at = lines.index("Not yet marked; a person does that:")
+    assert [line.rpartition(" (")[2] for line in lines[at + 1 : at + 4]] == ["2 points)", "2 points)", "3 points)"]
+    assert all(line.startswith("- Question ") for line in lines[at + 1 : at + 4])
     assert "homework (1).ipynb counts, the only notebook there" in found["output"]
     assert "user id" not in found["output"]
     formats = {found[name] for name in found if name.endswith("_format")}

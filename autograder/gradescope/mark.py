@@ -122,12 +122,14 @@ def as_results(verdict: Verdict, assignment: Assignment, visibility: str) -> dic
     # Students see this text at once, whatever the visibility of the criteria.
     sentences = [f"{verdict.score:g} of {machine:g} points by machine."] if visibility == "visible" else []
     if by_person:
-        points = sum(assignment.graded_cells[id]["points"] for id in by_person)
-        sentences.append(
-            f"{', '.join(called[id] for id in by_person)} ({points:g} points): not yet marked; a person does that."
-        )
+        sentences.append("Not yet marked; a person does that:")
+        sentences += [f"- {called[id]} ({in_points(assignment.graded_cells[id]['points'])})" for id in by_person]
     sentences += [note for note in verdict.notes if note not in backends.WARNINGS.values()]
     return {**about, "score": verdict.score, "output": "\n".join(sentences), "tests": tests}
+
+
+def in_points(points: float) -> str:
+    return f"{points:g} point{'' if points == 1 else 's'}"
 
 
 if __name__ == "__main__":
