@@ -76,6 +76,38 @@ def test_another_uid_marks_as_the_sandbox_does(submission):
     assert done.stdout == "8.0 True\n", done.stdout + done.stderr
 
 
+@AS_ROOT
+def test_another_uids_processes_are_ended_when_together_they_hold_too_much():
+    """Each takes less than one may; and one that hides who owns it counts, too."""
+    code = """
+        from autograder.errors import WorkerDied
+        from autograder.sandbox.outside import conformance, plain
+        from autograder.sandbox.outside.limits import Limits, MIB
+        HOG = '''
+        import ctypes, os, time
+        for _ in range({count}):
+            if os.fork() == 0:
+                ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE
+                held = bytearray(100 * 2**20)
+                held[::4096] = b"1" * len(held[::4096])
+                time.sleep(60)
+                os._exit(0)
+        time.sleep({seconds})
+        result = True
+        '''
+        for count, seconds in ((2, 2), (6, 20)):
+            worker = plain.start_uid(conformance.PROBES, Limits(total_memory_bytes=600 * MIB))
+            try:
+                asked = {"code": conformance.fill(HOG, {"count": count, "seconds": seconds})}
+                print(count, worker.channel.call(asked, {}, 30, "the hog")[0]["result"])
+            except WorkerDied:
+                print(count, "ended")
+            worker.kill()
+    """
+    done = with_python_open_to_all(code)
+    assert done.stdout == "2 True\n6 ended\n", done.stdout + done.stderr
+
+
 def test_another_uid_is_refused_to_an_ordinary_user_and_where_python_is_closed(monkeypatch):
     monkeypatch.setattr(plain.os, "geteuid", lambda: 1000)
     with pytest.raises(SandboxError, match="only root"):

@@ -94,8 +94,10 @@ def test_the_same_course_makes_the_same_archive_closed_to_others(course, packed,
 
 def test_a_process_may_take_less_than_the_container_has_unless_the_course_says_otherwise(packed):
     with zipfile.ZipFile(packed) as zipped:
-        assert json.loads(zipped.read("marking.json"))["settings"]["limits"]["memory_bytes"] < 3e9
-    own = Settings(limits=Limits(memory_bytes=8 * GIB))
+        limits = json.loads(zipped.read("marking.json"))["settings"]["limits"]
+    assert limits["memory_bytes"] < 3e9
+    assert limits["total_memory_bytes"] + 500e6 < 3e9  # with the grader
+    own = Settings(limits=Limits(memory_bytes=8 * GIB, total_memory_bytes=7 * GIB))
     assert archive.fitted(own).limits == own.limits
 
 

@@ -26,8 +26,9 @@ from autograder.grading.settings import Settings
 from autograder.sandbox.outside.limits import GIB, Limits
 
 HERE = pathlib.Path(__file__).parent
-# Address space of a process, in a container of 3 GB that the grader shares: torch reserves 1.5 GiB and uses a part of it.
-MEMORY = 5 * GIB // 2
+# In a container of 3 GB that the grader shares: address space of a process, of which torch reserves 1.5 GiB and uses a part;
+# and what all processes hold together.
+MEMORY, TOGETHER = 5 * GIB // 2, 2 * GIB
 Files = Mapping[str, bytes]  # path in an archive → what is in the file
 
 
@@ -77,10 +78,12 @@ def write(
 
 
 def fitted(settings: Settings) -> Settings:
-    """Settings for a container: a process of the student's ends before the memory does, unless the course set its limit."""
+    """Settings for a container: the student's processes end before the memory does, unless the course set its limits."""
     limits = settings.limits
     if limits.memory_bytes == Limits().memory_bytes:
         limits = dataclasses.replace(limits, memory_bytes=MEMORY)
+    if limits.total_memory_bytes == Limits().total_memory_bytes:
+        limits = dataclasses.replace(limits, total_memory_bytes=TOGETHER)
     return dataclasses.replace(settings, sandbox="uid", device="cpu", limits=limits)
 
 

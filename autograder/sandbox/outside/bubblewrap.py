@@ -41,7 +41,7 @@ from autograder.sandbox.outside.handle import FIRST_UID, Worker, greet, limits_w
 from autograder.sandbox.outside.limits import Limits
 from autograder.sandbox.outside.processes import end_and_ask, variables
 from autograder.sandbox.outside.room import PACKAGE
-from autograder.sandbox.outside.usage import Watch
+from autograder.sandbox.outside.usage import Watch, members
 from autograder.sandbox.outside.warm import HOME, Zygote
 
 ROOM = "/run/worker"  # inside: what of ours there is
@@ -152,7 +152,7 @@ def enter(process: "subprocess.Popen[bytes]", pid: int, sock: socket.socket, lim
     Its sockets lie on a tmpfs of the sandbox, so that nothing the student writes reaches a disk of this machine; the grader
     goes through the root folder of the sandbox's first process.
     """
-    watch = Watch(pid, lambda: end(process, pid), limits.total_memory_bytes)
+    watch = Watch(lambda: members(pid), lambda: end(process, pid), limits.total_memory_bytes)
     return greet(
         process,
         pid,

@@ -26,6 +26,7 @@ from autograder.sandbox.outside.gpu import Gpu
 from autograder.sandbox.outside.handle import FIRST_UID, Worker, greet, limits_with
 from autograder.sandbox.outside.limits import Limits
 from autograder.sandbox.outside.processes import variables
+from autograder.sandbox.outside.usage import Watch, of_user
 
 _numbers = itertools.count()
 # Ends every process of a user, itself included: nothing that forks faster than one looks can escape.
@@ -89,6 +90,13 @@ def start(operations: pathlib.Path, limits: Limits, uid: int | None, gpu: Gpu | 
         )
     finally:
         theirs.close()
+    # Without a user of its own, nothing tells its processes from the grader's.
+    watch = Watch(lambda: of_user(uid) if uid else (), lambda: end(process, uid), limits.total_memory_bytes if uid else None)
+
+    def clean_up() -> None:
+        watch.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
     return greet(
         process,
         process.pid,
@@ -99,7 +107,7 @@ def start(operations: pathlib.Path, limits: Limits, uid: int | None, gpu: Gpu | 
         inside=f"{home}/k",
         outside=f"{home}/k",
         end=lambda: end(process, uid),
-        clean_up=lambda: shutil.rmtree(folder, ignore_errors=True),
+        clean_up=clean_up,
     )
 
 

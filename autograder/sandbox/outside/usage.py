@@ -6,7 +6,7 @@ import os
 import pathlib
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SECONDS = 0.25  # between two looks; what can be filled in that time is well below the memory of a machine that marks
@@ -16,15 +16,15 @@ class Watch:
     """Ends a worker whose processes together hold more than they may.
 
     Args:
-        pid: the first process of the worker's pid namespace.
-        end: called when it holds too much.
+        inside: → the worker's processes.
+        end: called when they hold too much.
         limit: bytes; None for no limit.
     """
 
-    def __init__(self, pid: int, end: Callable[[], object], limit: int | None) -> None:
-        self._pid, self._end, self._limit = pid, end, limit
+    def __init__(self, inside: Callable[[], Iterable[int]], end: Callable[[], object], limit: int | None) -> None:
+        self._inside, self._end, self._limit = inside, end, limit
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True, name=f"memory of worker {pid}")
+        self._thread = threading.Thread(target=self._look, daemon=True, name="memory of a worker")
         if limit is not None:
             self._thread.start()
 
@@ -36,14 +36,13 @@ class Watch:
 
     def _look(self) -> None:
         while not self._done.wait(SECONDS):
-            if self._limit is not None and held(self._pid, self._limit) > self._limit:
+            if self._limit is not None and held(list(self._inside()), self._limit) > self._limit:
                 self._end()
                 return
 
 
-def held(pid: int, limit: int) -> int:
-    """Bytes that the processes in the pid namespace of `pid` hold, files left out; exact where they might exceed `limit`."""
-    inside = list(members(pid))
+def held(inside: Sequence[int], limit: int) -> int:
+    """Bytes that processes hold together, files left out; exact where they might exceed `limit`, and the kernel tells."""
     rough = sum(resident(process) for process in inside)
     # After a fork pages are shared, and the rough sum counts them once for each process. To ask exactly takes longer.
     return rough if rough <= limit else sum(proportional(process) for process in inside)
@@ -81,6 +80,15 @@ def members(pid: int) -> Iterator[int]:
                     yield int(entry.name)
             except OSError:
                 continue
+
+
+def of_user(uid: int) -> Iterator[int]:
+    """The processes of a user. To whom their folders in /proc belong does not tell: a process may hide from others."""
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if f"\nUid:\t{uid}\t".encode() in pathlib.Path(f"/proc/{entry.name}/status").read_bytes():
+                    yield int(entry.name)
 
 
 @functools.cache
