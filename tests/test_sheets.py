@@ -112,6 +112,34 @@ def test_moodle_in_another_language_is_known_by_what_stands_in_its_first_column(
     assert Roster.of(read).people[0].name == "Ada Lovelace"
 
 
+def in_japanese(who="参加者 "):
+    """Moodle's worksheet in a language of which no header is known."""
+    text = moodle_sheet().decode("utf-8-sig").replace("Participant ", who)
+    _, _, rest = text.partition("\n")
+    header = "識別子,氏名,メールアドレス,状態,評点,最大評点,変更可能,最終更新 (提出),最終更新 (評点),コメント"
+    return f"{header}\n{rest}"
+
+
+def test_moodles_worksheet_is_known_where_no_header_is():
+    read = sheet(in_japanese().encode())
+    assert read.system is System.MOODLE
+    people = Roster.of(read).people
+    assert [(one.student, one.lms_ids[Column.LMS_ID]) for one in people] == [(s.email, str(s.lms_id)) for s in CLASS]
+    assert people[0].name == "Ada Lovelace"
+    rows = [line.split(",") for line in in_japanese().splitlines()]
+    hidden = written([[row[0], "未提出", *row[3:]] for row in rows])  # names and addresses are hidden
+    assert [one.name for one in Roster.of(sheet(hidden)).people] == [""] * len(CLASS)
+
+
+def test_a_sheet_whose_headers_nobody_knows_is_told_with_them_and_an_option_settles_it():
+    text = "Kennung|Rufname|Punkte\nada|Ada|1\nbob|Bob|2"
+    with pytest.raises(CourseError, match=r"It begins with: Kennung, Rufname, Punkte\. Name the column .* with --id-column"):
+        table(text)
+    data = written([line.split("|") for line in text.splitlines()])
+    read = Sheet.of(data, PATH, ["kennung"])
+    assert [person.student for person in Roster.of(read, "kennung").people] == ["ada", "bob"]
+
+
 def test_separators_line_ends_and_encodings_are_found():
     for separator in ",;\t":
         for encoding in ("utf-8", "cp1252"):

@@ -419,7 +419,7 @@ def planned(
     times: dict[str, datetime.datetime] = {}
     unread, timeless = 0, False
     if options.roster is not None:
-        sheet = Sheet.read(options.roster)
+        sheet = Sheet.read(options.roster, [options.id_column] if options.id_column else [])
         ids = {person.student for person in known}
         roster = Roster.of(sheet, options.id_column, ids)
         for person in roster:

@@ -14,7 +14,7 @@ import functools
 import itertools
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from autograder.errors import CourseError
 
@@ -127,8 +127,11 @@ class Sheet:
     students: Sequence[int]
 
     @classmethod
-    def read(cls, path: pathlib.Path) -> "Sheet":
+    def read(cls, path: pathlib.Path, said: Collection[str] = ()) -> "Sheet":
         """The sheet in a file.
+
+        Args:
+            said: names of columns that a person has given: a row with one of them names the columns.
 
         Raises:
             CourseError: it cannot be read, or holds no table with a row that names its columns.
@@ -138,10 +141,10 @@ class Sheet:
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
             raise CourseError(f"{path} cannot be read: {error.strerror}.") from error
-        return cls.of(data, path)
+        return cls.of(data, path, said)
 
     @classmethod
-    def of(cls, data: bytes, path: pathlib.Path) -> "Sheet":
+    def of(cls, data: bytes, path: pathlib.Path, said: Collection[str] = ()) -> "Sheet":
         """The sheet in a file's bytes; as `read`."""
         if len(data) > MAX_BYTES:
             raise CourseError(f"{path} is larger than {MAX_BYTES >> 20} MB, so it is no sheet of a class.")
@@ -152,19 +155,24 @@ class Sheet:
         for separator in SEPARATORS:
             rows = list(split(text, separator))
             for number, row in enumerate(rows[:5]):  # Excel's `sep=;` and the like may stand above the header
-                found = (len(named(row)), len(row), separator, number, rows)
+                known = len(named(row)) + sum(plain(field.value) in map(plain, said) for field in row)
+                found = (known, len(row), separator, number, rows)
                 if best is None or found[:2] > best[:2]:
                     best = found
-        if best is None or not best[1] or best[:2] < (1, 2):
+        if best is None or (best[:2] < (1, 2) and not is_foreign_worksheet(best[4], best[3])):
+            seen = ", ".join([field.value[:40] for field in best[4][best[3]] if field.value][:12]) if best else ""
             raise CourseError(
-                f"{path} holds no table with a row that names its columns (a user name, an e-mail address, names): "
-                "give the sheet as the learning management system exports it."
+                f"{path} holds no table with a row that names its columns (a user name, an e-mail address, names). "
+                f"{f'It begins with: {seen}. ' if seen else ''}Name the column that holds the students' ids with "
+                "--id-column, or give the sheet as the learning management system exports it in English."
             )
-        separator, header, rows = best[2:]
+        known, _, separator, header, rows = best
         system = whose(rows, header)
         columns = named(rows[header])
         if system is System.MOODLE:
             columns[Column.LMS_ID] = 0
+            if not known and are_names(rows[header + 1 :], 1):
+                columns[Column.NAME] = 1
         if system is System.PLAIN and not {Column.LOGIN, Column.NUMBER} & columns.keys() and Column.LMS_ID in columns:
             columns[Column.NUMBER] = columns.pop(Column.LMS_ID)
         if Column.EMAIL not in columns and (addresses := with_addresses(rows[header + 1 :])):
@@ -302,6 +310,17 @@ def whose(rows: Sequence[Sequence[Field]], header: int) -> System:
     firsts = [row[0].value for row in itertools.islice(rows, header + 1, None) if any(field.value for field in row)]
     words = {match[0][: match.start(1)] if (match := PARTICIPANT.fullmatch(first)) else None for first in firsts}
     return System.MOODLE if len(firsts) > 1 and len(words) == 1 and None not in words else System.PLAIN
+
+
+def is_foreign_worksheet(rows: Sequence[Sequence[Field]], header: int) -> bool:
+    """Whether it is Moodle's worksheet in a language of which no header is known: the order of its columns is the same."""
+    return len(rows[header]) >= 5 and whose(rows, header) is System.MOODLE
+
+
+def are_names(rows: Sequence[Sequence[Field]], at: int) -> bool:
+    """Whether a column may hold people's names: few share one, and it has no numbers and addresses."""
+    values = [row[at].value for row in rows if at < len(row) and any(field.value for field in row)]
+    return 2 * len(set(values)) > len(values) and not any(re.search(r"[@\d]", value) for value in values)
 
 
 def with_addresses(rows: Sequence[Sequence[Field]]) -> list[int]:

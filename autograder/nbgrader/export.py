@@ -214,7 +214,7 @@ class IntoSheet(ExportPlugin):
         called = [assignment_id, *([own.notebook_id, own.title] if own else [])]
         of = gradebook.find_assignment(assignment_id).max_score
         self.filled = fill(
-            Sheet.read(path),
+            Sheet.read(path, list(filter(None, [self.id_column, self.column]))),
             for_sheet(gradebook, coursedir, assignment_id, class_, headings.names(own) if own else {}),
             called,
             of,
