@@ -429,8 +429,9 @@ def planned(
                     f"{options.roster} has {person.student!r}, and the course {alike[0]!r}: a spreadsheet program leaves out "
                     "zeros. Export the sheet again, and give it as it is."
                 )
-        times, unread = times_in(sheet, roster, reading)
-        timeless = sheet.system is System.MOODLE and not any(plain(name) == HANDED_IN for name in sheet.names)
+        found = times_in(sheet, roster, reading)
+        times, unread = found or ({}, 0)
+        timeless = found is None and sheet.system is System.MOODLE
     who = Who(roster, options.roster is not None, record["who"], taken_back(options.who), list(options.who))
     done = plan(read, who, wanted, due_of(deadline, gradebook, wanted.assignment_id), times)
     if timeless and any(download.system is System.MOODLE for _, download in read):
@@ -442,11 +443,11 @@ def planned(
     return done
 
 
-def times_in(sheet: Sheet, roster: Roster, reading: Reading) -> tuple[dict[str, datetime.datetime], int]:
-    """(student → when they handed in, as Moodle's worksheet says it, how many times in it cannot be read)"""
+def times_in(sheet: Sheet, roster: Roster, reading: Reading) -> tuple[dict[str, datetime.datetime], int] | None:
+    """(student → when they handed in, as Moodle's worksheet says it, how many times in it cannot be read); None without any"""
     columns = [at for at, name in enumerate(sheet.names) if plain(name) == HANDED_IN]
     if sheet.system is not System.MOODLE or not columns:
-        return {}, 0
+        return None
     texts = {student: sheet.cell(row, columns[0]) for student, row in roster.rows.items()}
     said = {student: text for student, text in texts.items() if re.search(r"\d", text)}
     reading = reading.settled(said.values())
