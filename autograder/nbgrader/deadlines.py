@@ -17,6 +17,7 @@ It is read here and written here, in place, so that comments stay. late.py appli
 import contextlib
 import dataclasses
 import datetime
+import functools
 import math
 import os
 import pathlib
@@ -165,7 +166,7 @@ class Deadlines:
     @classmethod
     def parsed(cls, path: pathlib.Path, text: str) -> "Deadlines":
         """Of a file with that text; CourseError as `read`."""
-        return cls(path, text, *Reader(text, path).course(toml(text, path)))
+        return cls(path, text, *meant(path, text))
 
     def find(self, assignment_id: str) -> Deadline:
         """What the file says of an assignment."""
@@ -246,6 +247,12 @@ def toml(text: str, path: pathlib.Path) -> dict[str, Any]:
             f"{path}, line {where[1] if where else 'last'}: {reason}. A date is written 2026-10-05 23:59:00, a text in "
             'quotation marks, a name with other signs than letters, digits, - and _ too: "ada@example.org" = …'
         ) from error
+
+
+@functools.lru_cache(8)  # nbgrader asks for each submission that it records
+def meant(path: pathlib.Path, text: str) -> tuple[Deadline, dict[str, Deadline]]:
+    """As `Reader.course`, of a file with that text."""
+    return Reader(text, path).course(toml(text, path))
 
 
 class Reader:
