@@ -63,9 +63,9 @@ def main() -> None:
     try:
         app()
     except GraderError as error:
-        from autograder.lms.downloads import shown
+        from autograder.nbgrader.submitted import printable
 
-        said = "\n".join(map(shown, str(error).splitlines()))  # it may hold names that others have given
+        said = "\n".join(map(printable, str(error).splitlines()))  # it may hold names that others have given
         nobody = "; nobody was marked" if sys.argv[1] in MARKING else ""
         err.print(f"[bold red]{error.happened}{nobody}.[/] {escape(said)}")
     except Exception as error:

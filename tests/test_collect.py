@@ -26,6 +26,7 @@ from autograder.lms.plan import State
 from autograder.lms.sheets import System
 from autograder.lms.times import Reading
 from autograder.nbgrader import late, zip_collect
+from autograder.nbgrader.submitted import printable
 from tests import commands, lms
 from tests.lms import CLASS, NOTEBOOK, SHEETS, ZIPS, HandedIn, a_class, notebook, packed
 
@@ -872,7 +873,7 @@ def test_what_would_be_written_elsewhere_is_left_out_and_said(collected, course,
     after = {path for path in tmp_path.rglob("*") if not path.is_relative_to(course.root)} - {tmp_path / "submissions.zip"}
     assert sorted(after) == before
     said = {row.file.removeprefix("submissions.zip: "): row.note for row in rows if row.state is State.LEFT_OUT}
-    shown = {downloads.shown(name.replace("\\", "/")): why for name, why in HOSTILE.items()}
+    shown = {printable(name.replace("\\", "/")): why for name, why in HOSTILE.items()}
     assert said == shown | {
         "ada/passwd": "It is a link or a device.",
         "ada/fifo": "It is a link or a device.",

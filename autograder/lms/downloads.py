@@ -30,7 +30,7 @@ import yaml
 from autograder.errors import CourseError
 from autograder.lms.sheets import Column, System
 from autograder.lms.times import Reading
-from autograder.nbgrader.submitted import opened
+from autograder.nbgrader.submitted import opened, printable
 
 MAX_ENTRIES = 100_000
 MAX_FILE = 256 << 20  # bytes
@@ -65,7 +65,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        return shown("/".join(self.parts))
+        return printable("/".join(self.parts))
 
     @property
     def litter(self) -> bool:
@@ -249,11 +249,6 @@ def misplaced(parts: Sequence[str]) -> str:
     if any(len(part.encode()) > MAX_NAME for part in parts):
         return "Its name is too long."
     return ""
-
-
-def shown(text: str) -> str:
-    """A name that somebody else has given, as text that can be printed."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 # --- whose and when --------------------------------------------------------------------------------------------------
@@ -448,7 +443,7 @@ def gradescope(
     try:
         listed = yaml.load(path.read_bytes()[:MAX_METADATA], Loader=Untagged)
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError) as error:
-        raise CourseError(f"{archive}: {METADATA} cannot be read: {shown(str(error)[:200])}") from error
+        raise CourseError(f"{archive}: {METADATA} cannot be read: {printable(str(error)[:200])}") from error
     uploads, left, files = [], [*others, (metadata, "")], [entry for entry in entries if entry is not metadata]
     for entry in files:
         below = entry.parts[len(above) :] if entry.parts[: len(above)] == above else ()
@@ -458,12 +453,12 @@ def gradescope(
         if not submitters:
             left.append((entry, NOBODY))
         for of in submitters:
-            name, number, email = (shown(str(said(of, key) or "")) for key in ("name", "sid", "email"))
+            name, number, email = (printable(str(said(of, key) or "")) for key in ("name", "sid", "email"))
             kinds = (Column.NUMBER, number), (Column.EMAIL, email), (Column.LOGIN, number), (Column.NAME, name)
             who, file = tuple((kind, value) for kind, value in kinds if value), "/".join(below[1:])
             stated = said(about, "created_at")
             time = read_time(stated, reading)
-            unread, place = shown(str(stated)) if stated and time is None else "", below[0]
+            unread, place = printable(str(stated)) if stated and time is None else "", below[0]
             own = number or email
             uploads.append(
                 Upload(entry, System.GRADESCOPE, who, own, name, place, place, place, file, time=time, unread=unread)

@@ -16,9 +16,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from autograder.errors import CourseError
-from autograder.lms.downloads import shown
 from autograder.lms.people import folded, id_column_named, letters
 from autograder.lms.sheets import Column, Sheet, System, plain
+from autograder.nbgrader.submitted import printable
 
 # What stands behind an assignment's name in the header of its column.
 BEHIND = {
@@ -162,7 +162,7 @@ def fill(
         if student not in inside:
             after = "" if mark.score is None else number(mark.score, comma)
             rows.append(Row(student, "", State.NOT_IN_SHEET, after=after, note=mark.why))
-    return Filled(sheet.filled(texts), shown(sheet.names[at]), rows, warnings(sheet, at, maximum))
+    return Filled(sheet.filled(texts), printable(sheet.names[at]), rows, warnings(sheet, at, maximum))
 
 
 def commented(sheet: Sheet, row: int, column: int | None, comment: str) -> dict[tuple[int, int], str]:
@@ -394,13 +394,13 @@ def as_number(text: str) -> float | None:
 def name(sheet: Sheet, row: int) -> str:
     """A student's, as the sheet has it."""
     whole = f"{sheet.cell(row, Column.FIRST)} {sheet.cell(row, Column.LAST)}".strip()
-    return shown(sheet.cell(row, Column.NAME) or whole)
+    return printable(sheet.cell(row, Column.NAME) or whole)
 
 
 def who(sheet: Sheet, row: int) -> str:
     """What the sheet calls somebody whom the course does not know."""
     columns = (Column.LOGIN, Column.NUMBER, Column.EMAIL, Column.LMS_ID)
-    return shown(next((value for column in columns if (value := sheet.cell(row, column))), ""))
+    return printable(next((value for column in columns if (value := sheet.cell(row, column))), ""))
 
 
 def filled_beside(path: pathlib.Path) -> pathlib.Path:

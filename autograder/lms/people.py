@@ -15,8 +15,8 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from autograder.errors import CourseError
-from autograder.lms.downloads import shown
 from autograder.lms.sheets import Column, Sheet, System, plain
+from autograder.nbgrader.submitted import printable
 
 ORDER = (Column.LOGIN, Column.NUMBER, Column.EMAIL, Column.LMS_ID)
 MAX_ID = 100  # letters; nbgrader puts more around them, and a name may have 255 bytes
@@ -96,11 +96,11 @@ class Roster:
 
 def person(sheet: Sheet, row: int, student: str) -> Person:
     """The student in a row of a sheet."""
-    first, last = shown(sheet.cell(row, Column.FIRST)), shown(sheet.cell(row, Column.LAST))
+    first, last = printable(sheet.cell(row, Column.FIRST)), printable(sheet.cell(row, Column.LAST))
     if not first and not last:
-        first, last = halves(shown(sheet.cell(row, Column.NAME)))
+        first, last = halves(printable(sheet.cell(row, Column.NAME)))
     ids = {str(column): value for column in (Column.LOGIN, Column.NUMBER, Column.LMS_ID) if (value := sheet.cell(row, column))}
-    return Person(student, first, last, shown(sheet.cell(row, Column.EMAIL)), ids)
+    return Person(student, first, last, printable(sheet.cell(row, Column.EMAIL)), ids)
 
 
 def halves(name: str) -> tuple[str, str]:

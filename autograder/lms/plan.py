@@ -20,12 +20,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from autograder.grading.notebook import MAX_BYTES
-from autograder.lms import downloads
 from autograder.lms.downloads import Download, Upload
 from autograder.lms.people import Person, Roster, halves, letters, near, normal, same_but_for_zeros, unsafe
 from autograder.lms.sheets import Column, System
 from autograder.lms.wanted import Wanted
-from autograder.nbgrader.submitted import NOTEBOOK, TIMESTAMP
+from autograder.nbgrader.submitted import NOTEBOOK, TIMESTAMP, printable
 
 FEEDBACK = re.compile(rb"<title>Feedback for |\(Score: |id=\"toc\"")
 COUNTED = re.compile(r"[-_ ]?\(?\d{1,3}\)?$")  # what browsers and Canvas put behind the name of a later file
@@ -404,9 +403,9 @@ def plan(read: Sequence[tuple[Order, Download]], who: Who, wanted: Wanted, due: 
 def fits_nothing(name: str, uploads: Sequence[Upload]) -> Row:
     """The row of something said by hand that fits nothing."""
     alike = difflib.get_close_matches(name, {upload.begins for upload in uploads})
-    close = f" Near it: {', '.join(map(downloads.shown, alike))}." if alike else ""
+    close = f" Near it: {', '.join(map(printable, alike))}." if alike else ""
     note = f"The name of nothing that came in begins so; it is not remembered.{close}"
-    return Row(State.LEFT_OUT, file=f"--who {downloads.shown(name)}", note=note, for_a_person=True)
+    return Row(State.LEFT_OUT, file=f"--who {printable(name)}", note=note, for_a_person=True)
 
 
 def of_others(download: Download) -> Iterator[Row]:
@@ -429,7 +428,7 @@ def of_student(
 
     def row(state: State, attempt: Attempt, note: str = "", for_a_person: bool = False, upload: Upload | None = None) -> Row:
         of = upload or attempt.uploads[0]
-        file, own = of.entry.name, downloads.shown(of.file)
+        file, own = of.entry.name, printable(of.file)
         when = time or attempt.time
         return Row(state, person.student, person.name, file, own, "", when, attempt.late, note, for_a_person)
 
@@ -494,7 +493,7 @@ def chosen(attempt: Attempt, wanted: Wanted) -> Choice:
     for name, candidates in found.items():
         best = the_one(name, candidates)
         if best is None:
-            names = ", ".join(downloads.shown(upload.file) for upload, _ in candidates)
+            names = ", ".join(printable(upload.file) for upload, _ in candidates)
             return Choice(wrong=[f"{names}: nothing says which of them is the last."])
         made.files[f"{name}.ipynb"] = best
         if problems := [problem for upload, problem in candidates if upload is best and problem]:
@@ -503,7 +502,7 @@ def chosen(attempt: Attempt, wanted: Wanted) -> Choice:
     if not found and len(others) == 1:  # put where the notebook belongs, it waits for a person as others do
         made.files[f"{next(iter(wanted.notebooks))}.ipynb"] = others[0][0]
     made.notebook = next(iter(made.files), "")
-    made.wrong += [f"{downloads.shown(upload.file)}: {problem}" for upload, problem in others]
+    made.wrong += [f"{printable(upload.file)}: {problem}" for upload, problem in others]
     if not found:
         made.what = "wrong notebook" if others else "no notebook"
     if not found and not others:
@@ -512,7 +511,7 @@ def chosen(attempt: Attempt, wanted: Wanted) -> Choice:
     if beside(made.files, [upload for upload in attempt.uploads if upload not in placed]):
         made.odd.append(f"The {TIMESTAMP} that was handed in is left out: nbgrader would believe it.")
     if left:
-        made.odd.append(f"Earlier, left aside: {', '.join(sorted(downloads.shown(upload.file) for upload in left))}.")
+        made.odd.append(f"Earlier, left aside: {', '.join(sorted(printable(upload.file) for upload in left))}.")
     made.counts = made.files[made.notebook] if made.notebook else attempt.uploads[0]
     return made
 

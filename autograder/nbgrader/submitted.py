@@ -182,9 +182,8 @@ def look_at(entry: pathlib.Path, below: pathlib.Path, assignment: Assignment, ot
 
 
 def printable(name: str) -> str:
-    """A file's name as text that can be shown and stored."""
-    text = os.fsencode(name).decode("utf-8", "replace")
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    """A name that somebody else has given, as text that can be shown and stored."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
 
 
 def walk(folder: pathlib.Path, others: Collection[str]) -> Iterator[pathlib.Path]:
