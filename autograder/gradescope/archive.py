@@ -10,8 +10,7 @@ import json
 import pathlib
 import re
 import sys
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import Distribution, entry_points
 
 from nbgrader.coursedir import CourseDirectory
@@ -23,6 +22,7 @@ from autograder.assignment import GROUP, PACKAGE, Assignment
 from autograder.errors import CourseError
 from autograder.gradescope import MARKING
 from autograder.grading.settings import Settings
+from autograder.lms import zips
 from autograder.sandbox.outside.limits import GIB, Limits
 
 HERE = pathlib.Path(__file__).parent
@@ -169,13 +169,8 @@ def source(coursedir: CourseDirectory, assignment: Assignment) -> dict[str, byte
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(found)}
 
 
-def zipped(files: Files, executable: Iterable[str] = ()) -> bytes:
-    """An archive of these files; the same files make the same archive."""
+def zipped(files: Files, executable: Collection[str] = ()) -> bytes:
+    """An archive of these files."""
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in files.items():
-            entry = zipfile.ZipInfo(path)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = (0o100755 if path in executable else 0o100644) << 16
-            archive.writestr(entry, data)
+    zips.write(made, files.items(), executable)
     return made.getvalue()

@@ -23,7 +23,7 @@ from typing import Any
 from nbgrader.coursedir import CourseDirectory
 
 from autograder.errors import CourseError
-from autograder.lms import collect
+from autograder.lms import collect, zips
 from autograder.lms.sheets import System
 
 FOLDER = "returned"  # in the course's
@@ -129,12 +129,8 @@ def pack(
     for system, students in found.items():
         path = paths[system]
         partial = path.with_name(f".{path.name}")
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.comment = sign
-            for names in students.values():
-                for name, page in names.items():
-                    # Without a time, so that the same pages make the same zip.
-                    archive.writestr(zipfile.ZipInfo(name), page.read_bytes(), zipfile.ZIP_DEFLATED)
+        files = ((name, page.read_bytes()) for own in students.values() for name, page in own.items())
+        zips.write(partial, files, comment=sign)
         partial.replace(path)
         packed.append(Packed(path, system, list(students)))
     for stale in to.glob("*.zip"):
