@@ -93,6 +93,18 @@ NEAREST = {
     "one row off centre": ("noise_not_centred", lambda e: with_(e, (slice(None), 5), e[:, 5] + 0.42)),
     "one row uniform": ("noise_cut_off", lambda e: with_(e, (slice(None), 5), uniform(e[:, 5]))),
     "last column uniform": ("noise_cut_off", lambda e: with_(e, (..., -1), uniform(e[..., -1]))),
+    "last column uniform from 0 to 1": ("uniform_noise", lambda e: with_(e, (..., -1), uniform(e[..., -1]) + 3**0.5)),
+    "second half of the rows uniform from 0 to 1": (
+        "uniform_noise",
+        lambda e: with_(e, (slice(None), slice(64, None)), uniform(e[:, 64:]) + 3**0.5),
+    ),
+    "uniform from 0 to 1 from the second call on": (
+        "uniform_noise",
+        lambda e: with_(e, slice(1, None), uniform(e[1:]) + 3**0.5),
+    ),
+    "the first call off centre": ("noise_changes_with_calls", lambda e: with_(e, slice(0, 1), e[:1] + 2)),
+    "eight rows off centre": ("noise_not_centred", lambda e: with_(e, (slice(None), slice(0, 8)), e[:, :8] + 1)),
+    "eight rows are a constant": ("noise_missing_in_places", lambda e: with_(e, (slice(None), slice(0, 8)), 1)),
     "one row without noise": ("noise_missing_in_places", lambda e: times(e, (slice(None), 5), 0)),
     "fades by a hundredth from call to call": ("noise_with_heavy_tails", lambda e: e * fading(e, 0.99)),
     "whole numbers": ("numbers_used_twice", lambda e: e.round()),

@@ -5,7 +5,7 @@ that a right answer fails a check with a probability below 6e-10, whatever its s
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy
 import torch
@@ -16,7 +16,7 @@ ALPHA = 1e-11
 SIGMAS = 7.5  # for moments, whose own tails are heavier than a normal's; see `moments`
 # A standard deviation within SPREAD_RTOL · σ + SPREAD_ATOL of σ is right: an answer may guard a root or a logarithm.
 SPREAD_RTOL, SPREAD_ATOL = 1e-3, 2e-4
-CORRELATION = {256: 0.5, 64: 0.85}  # calls → the largest of two entries; see `pairs`
+CORRELATION = {256: 0.5, 255: 0.5, 64: 0.85}  # calls → the largest of two entries; see `pairs`
 
 
 def normal(z: float) -> float:
@@ -54,6 +54,22 @@ def standard(
         repeatable: whether the next run would see the same numbers; only then do the sentences for the student hold some.
         alike: whether all entries have to be of one size; not where what stretches them is another criterion's business.
     """
+    if not first_apart(e):
+        all_calls(e, see, repeatable, alike)
+        return
+    later = e[1:]
+    try:
+        all_calls(later / later.square().mean().sqrt(), see, repeatable, alike)
+    except NotEarned as found:
+        raise NotEarned(f"From the second call of a model on: {found.sentence}", found.misconception) from None
+    raise NotEarned(
+        "The noise of a model's first call is another than that of all later ones: draw it in the same way each time.",
+        "noise_changes_with_calls",
+    )
+
+
+def all_calls(e: torch.Tensor, see: Callable[[str], None], repeatable: bool, alike: bool) -> None:
+    """As `standard`, where no call is known to differ from others."""
     calls, rows, columns = e.shape
     if constant(e):
         raise NotEarned(f"There is no noise in z: in {calls} calls every entry was the same number.", "no_noise")
@@ -93,9 +109,8 @@ def standard(
         raise NotEarned(
             "The noise grows or shrinks from call to call: nothing but `logvar` may stretch it.", "noise_changes_with_calls"
         )
-    if off:  # noise that is shared in one way shows, less, in the other sums as well
-        name = max(off, key=lambda name: off[name])
-        raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
+    if off:
+        raise of_sums(e, sums, off)
     if bool((e == e[:1]).all(dim=0).any()) or (kurtosis(s) > 3.3 and a_fifth_is_equal(s) and not few_values(s)):
         raise NotEarned(*MISSING)
     even(e)
@@ -151,9 +166,50 @@ SUMS = {
     ("columns", False): SHARED_OVER_DIMENSIONS,
     ("rows", True): SHARED_OVER_BATCH,
     ("rows", False): BALANCED,
-    ("calls", True): NOT_FRESH,
     ("calls", False): ("The noise of one call undoes that of another: draw it anew each time.", "noise_not_fresh"),
 }
+
+
+def of_sums(e: torch.Tensor, sums: Mapping[str, tuple[float, int]], off: Mapping[str, float]) -> NotEarned:
+    """The NotEarned for noise whose sums are too large or too small.
+
+    Args:
+        e: (calls, rows, columns)
+        sums: over what → (sum of their squares, what it should be).
+        off: how far those are off that are.
+    """
+    name = max(off, key=lambda name: off[name])  # noise that is shared in one way shows, less, in the other sums as well
+    too_large = sums[name][0] > sums[name][1]
+    return NotEarned(*(the_same_in_places(e) if name == "calls" and too_large else SUMS[name, too_large]))
+
+
+def the_same_in_places(e: torch.Tensor) -> tuple[str, str]:
+    """(sentence, name) for noise of which some entries have a mean over the calls: a part is not drawn, or is off centre."""
+    mean = e.mean(dim=0)
+    concerned = mean.abs() > 4.5 * e.std(dim=0) / math.sqrt(len(e))
+    part = e[:, concerned]
+    if not part.numel() or bool((part == part[:1]).all()):
+        return MISSING if part.numel() and constant(part) else NOT_FRESH
+    if abs(float(mean[concerned].sign().mean())) < 0.8:  # what is kept from an earlier draw is of either sign
+        return NOT_FRESH
+    try:
+        moments((part - part.mean()) / part.std())
+    except NotEarned as found:
+        if found.misconception in {named for _, named in KURTOSIS.values()}:
+            return f"In part of z: {found.sentence}", str(found.misconception)
+    return OFF_CENTRE
+
+
+OFF_CENTRE = (
+    "Some entries of z get noise that is not centred: ε comes from a standard normal distribution.",
+    "noise_not_centred",
+)
+
+
+def first_apart(e: torch.Tensor) -> bool:
+    """Whether the mean of the first call lies far from those of all others: |t| > 9 with 254 degrees of freedom, 6e-17."""
+    first, *_ = means = e.mean(dim=(1, 2))
+    return float((first - means[1:].mean()).abs()) > max(9 * float(means[1:].std()), 0.05)
 
 
 def centred(e: torch.Tensor) -> None:
@@ -230,10 +286,7 @@ def centred_and_normal_everywhere(e: torch.Tensor) -> None:
     """
     for k, each in places(e):
         if normal(float(each.sum(dim=1).abs().max()) / math.sqrt(k)) < ALPHA / len(each):
-            raise NotEarned(
-                "Some entries of z get noise that is not centred: ε comes from a standard normal distribution.",
-                "noise_not_centred",
-            )
+            raise NotEarned(*OFF_CENTRE)
         if k >= 500 and bool((each.abs().amax(dim=1) < 1.8).any()):
             raise NotEarned("The noise of some entries of z is not normal: its tails are cut off.", "noise_cut_off")
 
@@ -263,8 +316,7 @@ def elsewhere(e: torch.Tensor, alike: bool = True) -> None:
     }
     off = {name: abs(math.log(max(value / k, 1e-30))) for name, (value, k) in sums.items() if chi_squared(value, k) < ALPHA}
     if off:
-        name = max(off, key=lambda name: off[name])
-        raise NotEarned(*SUMS[name, sums[name][0] > sums[name][1]])
+        raise of_sums(e, sums, off)
     even(e)
     centred_and_normal_everywhere(e)
     for limit, share in BEYOND.items():
