@@ -256,22 +256,30 @@ def of_the_kl(kl: Kl, averages: Mapping[str, Average]) -> list[Finding]:
     if known:
         sentences, names = (dict.fromkeys(getattr(one, part) for one in known) for part in ("sentence", "name"))
         return [Finding(" Or: ".join(sentences), "/".join(names), known[0].section)]
-    grid = one_variable(kl)
+    return taken_apart(kl, averages)
+
+
+def taken_apart(kl: Kl, averages: Mapping[str, Average]) -> list[Finding]:
+    """What is wrong with the formula of one variable, with its average, and with which entries count."""
+    grid, alone = one_variable(kl)
+    if float(grid.abs().max()) <= 1e-9:
+        said = "Where all points and latent dimensions are alike, your KL is 0: it measures how they differ, not their average."
+        return [Finding(said, "not_an_average", AVERAGING)]
     formula = of_one_variable(grid)
-    law = of_the_average(kl, grid)
     if formula.whole:  # of the average, not of each term
         return formula.found
-    places = of_the_places(kl, grid)
+    of_each = formula.found
+    if alone and of_each and right_for_several(kl):
+        of_each = [dataclasses.replace(one, sentence=at((1, 1)) + one.sentence) for one in of_each]
+    law, places = of_the_average(kl, grid), of_the_places(kl, grid)
     average = [] if law is None else named_average(formula.factor * law.factor, law, averages)
-    return [*formula.found, *average, *places] or [
-        Finding(
-            "For one point and one latent variable your KL is "
-            + ("right" if formula.factor == 1 else f"{formula.factor:.4g} times the closed form")
-            + "; for a batch it is not the average of its terms.",
-            "not_an_average",
-            AVERAGING,
-        )
-    ]
+    if not alone and any(one.name == "dimensions_left_out" for one in places):
+        average = []  # a factor is told from how many dimensions count by one variable alone
+    if not of_each and law is None and not places:
+        places = at_some_shapes(kl, averages)
+    times = "right" if formula.factor == 1 else f"{formula.factor:.4g} times the closed form"
+    said = f"For one point and one latent variable your KL is {times}; for a batch it is not" if alone else "Your KL is not"
+    return [*of_each, *average, *places] or [Finding(f"{said} the average of its terms.", "not_an_average", AVERAGING)]
 
 
 def over_batches(formula: misconceptions.Formula, average: Average, batches: Sequence[Case]) -> torch.Tensor:
@@ -292,8 +300,11 @@ def filled(shape: Shape, places: Iterable[tuple[float, float]]) -> list[Case]:
     return [tuple(torch.full(shape, value, dtype=torch.float64) for value in place) for place in places]
 
 
-def one_variable(kl: Kl) -> torch.Tensor:
-    """The KL over the grid, (mu, logvar): of one point and one latent variable, or, where that fails, of several alike."""
+def one_variable(kl: Kl) -> tuple[torch.Tensor, bool]:
+    """(the KL over the grid, whether of one point and one latent variable: where that fails, several are alike)
+
+    The grid is (mu, logvar).
+    """
     places = [(float(m), float(v)) for m in GRID_MU for v in GRID_LOGVAR]
     for shape in ((1, 1), (4, 3)):
         try:
@@ -304,7 +315,14 @@ def one_variable(kl: Kl) -> torch.Tensor:
             continue
         if bool((grid != 0).any()):
             break
-    return grid
+    return grid, shape == (1, 1)
+
+
+def right_for_several(kl: Kl) -> bool:
+    """Whether the KL of several equal points is the closed form, whatever that of one point is."""
+    places = [(float(m), float(v)) for m, v in zip(GRID_MU, GRID_LOGVAR, strict=False)]
+    right = kl_terms(*torch.tensor(places, dtype=torch.float64).T)
+    return fitting.ratio(kl(filled((4, 3), places)), right) is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -621,15 +639,41 @@ class Law:
 
 
 def of_the_average(kl: Kl, grid: torch.Tensor) -> Law | None:
-    place = (float(GRID_MU[HERE[0]]), float(GRID_LOGVAR[HERE[1]]))
     one = float(grid[HERE])
-    if one == 0:
-        return None
-    values = {shape: float(kl(filled(shape, [place]))[0]) / one for shape in SHAPES}
-    law = fitting.power_law(values)
-    if law is None:
-        return None
-    return Law(*law)
+    values = {} if one == 0 else over_shapes(kl, SHAPES, one)
+    law = fitting.power_law(values) if len(values) > len(SHAPES) / 2 else None
+    return None if law is None else Law(*law)
+
+
+def over_shapes(kl: Kl, shapes: Sequence[Shape], one: float) -> dict[Shape, float]:
+    """The KL of equal terms, divided by `one` of them, at those widths and batch sizes that work: one point may be too few."""
+    place = (float(GRID_MU[HERE[0]]), float(GRID_LOGVAR[HERE[1]]))
+    found = {}
+    for shape in shapes:
+        with contextlib.suppress(NotEarned, SubmissionError):
+            found[shape] = float(kl(filled(shape, [place]))[0]) / one
+    return found
+
+
+def at_some_shapes(kl: Kl, averages: Mapping[str, Average]) -> list[Finding]:
+    """For a right formula: at which widths and batch sizes it is not averaged as at most others."""
+    found = over_shapes(kl, [*SHAPES, (1, 1), (4, 3)], float(kl_terms(GRID_MU[HERE[0]], GRID_LOGVAR[HERE[1]])))
+    off: list[dict[Shape, float]] = []
+    for average in averages.values():
+        times = {shape: ratio / float(average(torch.ones(shape))) for shape, ratio in found.items()}
+        off.append({shape: by for shape, by in times.items() if abs(by - 1) > 1e-4})
+    fewest = min(off, key=len)
+    if not 0 < len(fewest) <= len(found) / 2:
+        return []
+    shape, by = next(iter(fewest.items()))
+    is_off = f"{by:.4g} times what it should be" if by else "missing"
+    return [
+        Finding(
+            f"{at(shape)}your KL is {is_off}, and right with others: nothing may depend on how many there are.",
+            "not_an_average" if by else "part_of_the_batch_left_out",
+            AVERAGING,
+        )
+    ]
 
 
 def named_average(factor: float, law: Law, averages: Mapping[str, Average]) -> list[Finding]:
@@ -732,8 +776,12 @@ def of_the_places(kl: Kl, grid: torch.Tensor) -> list[Finding]:
         elif int(counts.sum()) == 1:
             said, name = f"Your KL looks at one {what[0]} alone", "one_point_only" if axis == 0 else "dimensions_left_out"
         else:
-            left_out = f"{int((~counts).sum())} of the {what[1]}, with {shape[0]} points and {shape[1]} latent dimensions"
+            missing, last = (~counts).nonzero().flatten().tolist(), shape[axis] - 1
+            one = {0: f"the first {what[0]}", last: f"the last {what[0]}"}.get(missing[0]) if len(missing) == 1 else None
             name = "part_of_the_batch_left_out" if axis == 0 else "dimensions_left_out"
-            said = f"Your KL leaves out {left_out}"
+            said = (
+                f"Your KL leaves out {one or f'{len(missing)} of the {what[1]}'}, with {shape[0]} points and {shape[1]} latent "
+                "dimensions"
+            )
         return [Finding(f"{said}: every one counts, all alike.", name, AVERAGING)]
     return []
