@@ -86,8 +86,14 @@ COMMON = {
 }
 
 
-# Slips that are one mistake together.
+# Slips that are another mistake together, under all its names.
 TOGETHER: dict[tuple[str, ...], str] = {
+    ("stds of-m", "sums mu"): "part_of_the_gradient_missing",  # mu reaches z through the spread still
+    ("stds mean-of-std", "sums early"): "mu_scaled",  # by one number
+    # The same numbers in other words.
+    ("kls half-on-one", "averages data-elements"): "constant_with_wrong_factor sign_flipped",
+    ("kls half-on-one", "losses minus"): "constant_with_wrong_factor half_missing",
+    ("kls half-on-one", "losses tiny"): "constant_with_wrong_factor",
     ("term var std", "term lv half"): "sigma_for_both",
     ("term var squared", "term lv double"): "logvar_as_log_std",
     ("term lv double", "term one two"): "half_on_the_squares_alone",
@@ -111,8 +117,7 @@ def made(target: str, right: str, lines: list[str], *wrong: Piece) -> Slip:
     name = f"{' and '.join(piece.name for piece in wrong)} in {right}"
     kind = wrong[0].kind if len(wrong) == 1 else "two slips"
     names = {name for piece in wrong for name in piece.names}
-    if (together := TOGETHER.get(tuple(piece.name for piece in wrong))) is not None:
-        names.add(together)
+    names.update(TOGETHER.get(tuple(piece.name for piece in wrong), "").split())
     return Slip(name, target, function(SIGNATURES[target], lines), kind, frozenset(names))
 
 

@@ -685,7 +685,12 @@ def named_average(factor: float, law: Law, averages: Mapping[str, Average]) -> l
         for average in averages.values()
     ):
         return []
-    named = {(1 / 784, 0, 1): "divided_by_784", (1 / 128, 1, 1): "divided_by_128", (0.5, 0, 1): "divided_by_data_elements"}
+    named = {
+        (1 / 784, 0, 0): "divided_by_784",
+        (1 / 784, 0, 1): "divided_by_784",
+        (1 / 128, 1, 1): "divided_by_128",
+        (0.5, 0, 1): "divided_by_data_elements",
+    }
     for (c, *powers), name in named.items():
         if math.isclose(c, abs(factor), rel_tol=1e-4) and (a, b) == tuple(powers):
             entry = next(entry for entry in misconceptions.KL if entry.name == name)
