@@ -436,11 +436,11 @@ OF_LOGVAR: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 # What stands where another term should be → its name and what to say.
 IN_PLACE: dict[tuple[str, str], tuple[str, str]] = {
-    ("mu²", "mu"): ("mu_not_squared", "`mu` enters your KL without its square"),
-    ("mu²", "|mu|"): ("mu_absolute", "`mu` enters your KL by its absolute value, not by its square"),
-    ("mu²", "mu³"): ("mu_to_another_power", "`mu` enters your KL to another power than its square"),
-    ("mu²", "mu⁴"): ("mu_to_another_power", "the square of `mu` is squared once more in your KL"),
-    ("mu²", "√|mu|"): ("mu_to_another_power", "`mu` enters your KL by its root, not by its square"),
+    ("mu²", "mu"): ("mu_not_squared", "`mu` enters without its square"),
+    ("mu²", "|mu|"): ("mu_absolute", "`mu` enters by its absolute value, not by its square"),
+    ("mu²", "mu³"): ("mu_to_another_power", "`mu` enters to another power than its square"),
+    ("mu²", "mu⁴"): ("mu_to_another_power", "the square of `mu` is squared once more"),
+    ("mu²", "√|mu|"): ("mu_to_another_power", "`mu` enters by its root, not by its square"),
     ("mu²", "exp(mu)"): ("mu_to_another_power", "an exponential of `mu` stands where its square should be"),
     ("exp(logvar)", "exp(½ logvar)"): ("std_for_variance", "the standard deviation stands where the variance should be"),
     ("exp(logvar)", "exp(2 logvar)"): ("variance_squared", "the square of the variance stands where the variance should be"),
@@ -480,8 +480,8 @@ def of_the_terms(grid: torch.Tensor) -> OneVariable | None:
     at_mu, at_logvar = int((GRID_MU == 0).nonzero()), int((GRID_LOGVAR == 0).nonzero())
     both = grid[at_mu, at_logvar]  # the constant, and what functions of 0 are
     one_mu, one_logvar = torch.ones_like(GRID_MU), torch.ones_like(GRID_LOGVAR)
-    mu = fitting.combination(grid[:, at_logvar], {name: f(GRID_MU) for name, f in OF_MU.items()} | {"1": one_mu}, 3, ("mu²",))
-    logvar = fitting.combination(
+    mu = added_up(grid[:, at_logvar], {name: f(GRID_MU) for name, f in OF_MU.items()} | {"1": one_mu}, 3, ("mu²",))
+    logvar = added_up(
         grid[at_mu],
         {name: f(GRID_LOGVAR) for name, f in OF_LOGVAR.items()} | {"1": one_logvar},
         4,
@@ -501,6 +501,14 @@ def of_the_terms(grid: torch.Tensor) -> OneVariable | None:
     candidates = {*USUAL, *(fitting.simple(terms[name] / right) for name, right in RIGHT.items() if terms.get(name))}
     factor = min(candidates, key=lambda c: cost(terms, c))
     return OneVariable(list(deviations(terms, factor)), factor)
+
+
+def added_up(y: torch.Tensor, terms: Mapping[str, torch.Tensor], most: int, first: Sequence[str]) -> dict[str, float] | None:
+    """As `fitting.combination`, each number exact beside its own size: beside an exponential, others are small."""
+    size = y.abs() + (y.abs().median() or y.abs().mean())
+    if not bool((size > 0).all()):
+        return {}
+    return fitting.combination(y / size, {name: term / size for name, term in terms.items()}, most, first)
 
 
 def of_another_prior(terms: Mapping[str, float]) -> Finding | None:
