@@ -126,6 +126,21 @@ SCALE: list[Misconception] = [
         "Your noise is scaled by a power of 10: `logvar` is a natural logarithm, so undo it with its own base.",
     ),
     Misconception(
+        "elu_logvar_as_std",
+        lambda logvar: torch.nn.functional.elu(logvar) + 1,
+        "Your noise is scaled by an ELU of `logvar`, plus 1: making it positive does not undo the logarithm.",
+    ),
+    Misconception(
+        "scale_symmetric",
+        lambda logvar: (logvar / 2).cosh(),
+        "Your noise is as wide for `logvar` as for −`logvar`, a hyperbolic cosine: it should get narrower as `logvar` falls.",
+    ),
+    Misconception(
+        "logvar_through_a_function",
+        lambda logvar: (logvar.tanh() / 2).exp(),
+        "`logvar` goes through a tanh on its way to the spread of the noise: the spread is cut off on both sides.",
+    ),
+    Misconception(
         "exponential_minus_one",
         lambda logvar: (logvar / 2).expm1(),
         "Your noise vanishes where `logvar` is 0, where σ is 1: look up what the function that you use subtracts.",
@@ -250,6 +265,21 @@ KL: list[Misconception] = [
         "The factor ½ reaches only the constant: put brackets around the whole sum.",
     ),
     Misconception(
+        "half_binds_to_the_first_two",
+        lambda m, v: -0.5 * (1 + v) - m**2 - v.exp(),
+        "The factor −½ reaches only the constant and `logvar`: put brackets around the whole sum.",
+    ),
+    Misconception(
+        "square_reaches_too_far",
+        lambda m, v: 0.5 * ((m + v.exp()) ** 2 - v - 1),
+        "The variance is squared together with `mu`: the bracket closes too late, only `mu` is squared.",
+    ),
+    Misconception(
+        "variance_times_mu",
+        lambda m, v: 0.5 * (m**2 + m * v.exp() - v - 1),
+        "The variance is multiplied by `mu` in your KL: the two stand in terms of their own.",
+    ),
+    Misconception(
         "kl_reversed",
         lambda m, v: 0.5 * ((m**2 + 1) * (-v).exp() + v - 1),
         "You computed the divergence of the prior from the posterior: the two arguments are exchanged.",
@@ -258,6 +288,20 @@ KL: list[Misconception] = [
         "averaged_before_the_formula",
         lambda m, v: 0.5 * (m.mean() ** 2 + v.mean().exp() - v.mean() - 1),
         "You average `mu` and `logvar` first and apply the formula after: it is not linear, so the average comes last.",
+        AVERAGING,
+    ),
+    Misconception(
+        "averaged_before_the_formula",
+        lambda m, v: _terms(m.mean(0, keepdim=True), v.mean(0, keepdim=True)),
+        "You average `mu` and `logvar` over the batch first and apply the formula after: it is not linear, so the average "
+        "comes last.",
+        AVERAGING,
+    ),
+    Misconception(
+        "averaged_before_the_formula",
+        lambda m, v: _terms(m.mean(1, keepdim=True), v.mean(1, keepdim=True)),
+        "You average `mu` and `logvar` of each point first and apply the formula after: it is not linear, so the average "
+        "comes last.",
         AVERAGING,
     ),
     Misconception(
@@ -323,6 +367,16 @@ KL: list[Misconception] = [
         "logvar_exponentiated_twice",
         lambda m, v: _terms(m, v.exp()),
         "`logvar` is exponentiated before the formula does so: what you take for `logvar` is the variance.",
+    ),
+    Misconception(
+        "logvar_exponentiated_twice",
+        lambda m, v: _terms(m, (v / 2).exp()),
+        "`logvar` is exponentiated before the formula does so: what you take for `logvar` is the standard deviation.",
+    ),
+    Misconception(
+        "logvar_as_variance",
+        lambda m, v: 0.5 * (m**2 + v - (v.abs() + 1e-8).log() - 1),
+        "Your KL takes `logvar` for the variance: in this lesson it is its logarithm, and may be negative.",
     ),
     Misconception(
         "squared",

@@ -78,14 +78,14 @@ _STATE = (
 _FAMILIES = {
     _VARIANCE: "variance_as_std root_taken_twice factor_two_upside_down std_for_variance variance_squared "
     "logvar_as_log_std sigma_for_both logvar_doubled logvar_halved log_of_logvar_squared "
-    "logvar_exponentiated_twice scale_wrong_rate",
+    "logvar_exponentiated_twice logvar_as_variance scale_wrong_rate",
     _POSITIVE: "logvar_as_std root_of_abs_logvar abs_logvar_as_std abs_logvar_plus_small relu_logvar_as_std "
     "softplus_logvar_as_std softplus_of_half sigmoid_logvar_as_std logvar_squared_as_std "
-    "exponential_minus_one scale_linear scale_root",
+    "exponential_minus_one scale_linear scale_root elu_logvar_as_std",
     _BASE: "wrong_base wrong_base_ten in_bits log_base_two",
     _SIGN: "sign_flipped mu_with_wrong_sign variance_with_wrong_sign one_with_wrong_sign one_missing "
     "logvar_with_wrong_sign constant_with_wrong_sign constant_missing",
-    _UPSIDE_DOWN: "inverse_std inverse_variance variance_upside_down",
+    _UPSIDE_DOWN: "inverse_std inverse_variance variance_upside_down scale_symmetric",
     _NO_SPREAD: "no_scale one_std_for_the_batch noise_not_unit noise_scale_varies scale_factor",
     _GRADIENT: "no_gradient part_of_the_gradient_missing backward_inside",
     _FRESH: "no_noise noise_not_fresh one_number_for_all noise_in_order noise_missing_in_places "
@@ -97,7 +97,7 @@ _FAMILIES = {
     _DEVICE: "tensor_on_the_cpu fixed_device result_on_the_cpu goes_where_the_gpu_is",
     _IN_PLACE: "changed_in_place",
     _HALF: "half_missing half_binds_to_the_one half_taken_twice half_on_the_one_alone half_on_the_means_alone "
-    "half_on_the_squares_alone",
+    "half_on_the_squares_alone half_binds_to_the_first_two square_reaches_too_far",
     _AVERAGE: "summed_over_batch summed_over_batch_mean_dimensions divided_by_batch_twice divided_by_data_elements "
     "averaged_before_the_formula one_point_only largest_instead_of_mean divided_by_784 "
     "divided_by_dimensions_twice divided_by_one_less divided_by_128 square_of_the_mean median "
@@ -106,10 +106,10 @@ _FAMILIES = {
     _TERMS: "mu_missing variance_missing mu_not_squared mu_absolute mu_doubled weight_decay_on_mu entropy_only "
     "cross_entropy_only logvar_missing term_too_many logvar_to_another_power mu_to_another_power "
     "variance_to_another_power logvar_with_wrong_factor mu_with_wrong_factor variance_with_wrong_factor "
-    "constant_with_wrong_factor one_with_wrong_factor",
+    "constant_with_wrong_factor one_with_wrong_factor constant_in_the_logarithm variance_times_mu",
     _OTHER: "kl_reversed moments_of_the_means arguments_exchanged squared wasserstein squared_penalties "
     "root_of_the_divergence estimated_from_samples another_prior function_of_the_divergence",
-    _CUT: "free_bits exponential_cut_off capped logvar_cut_off scale_clamped scale_shifted",
+    _CUT: "free_bits exponential_cut_off capped logvar_cut_off logvar_through_a_function scale_clamped scale_shifted",
     _LOSS: "kl_added_twice beta_ignored not_linear_in_beta reconstruction_changed kl_always_zero beta_added "
     "beta_as_a_share beta_on_both beta_on_the_reconstruction beta_squared reconstruction_missing",
     _CENTRE: "mu_not_used mu_scaled mu_averaged mu_cut_off mu_squared mu_through_a_function mu_sets_the_spread "

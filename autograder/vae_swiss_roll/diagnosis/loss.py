@@ -319,10 +319,10 @@ def one_variable(kl: Kl) -> tuple[torch.Tensor, bool]:
 
 
 def right_for_several(kl: Kl) -> bool:
-    """Whether the KL of several equal points is the closed form, whatever that of one point is."""
+    """Whether the KL of some batch of equal points is the closed form, whatever that of one point is."""
     places = [(float(m), float(v)) for m, v in zip(GRID_MU, GRID_LOGVAR, strict=False)]
     right = kl_terms(*torch.tensor(places, dtype=torch.float64).T)
-    return fitting.ratio(kl(filled((4, 3), places)), right) is not None
+    return any(fitting.ratio(kl(filled(shape, places)), right) is not None for shape in ((4, 3), (128, 2)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -414,6 +414,7 @@ OF_MU: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "mu⁴": lambda m: m**4,
     "√|mu|": lambda m: m.abs().sqrt(),
     "exp(mu)": lambda m: m.exp(),
+    "exp(mu²)": lambda m: (m**2).exp(),
 }
 OF_LOGVAR: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "exp(logvar)": lambda v: v.exp(),
@@ -433,6 +434,7 @@ OF_LOGVAR: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "√|logvar|": lambda v: v.abs().sqrt(),
     "exp(|logvar|)": lambda v: v.abs().exp(),
     "log(1 + exp(logvar))": lambda v: torch.nn.functional.softplus(v),
+    "tanh(logvar)": torch.tanh,
 }
 # What stands where another term should be → its name and what to say.
 IN_PLACE: dict[tuple[str, str], tuple[str, str]] = {
@@ -463,10 +465,12 @@ IN_PLACE: dict[tuple[str, str], tuple[str, str]] = {
     ("mu²", "logvar²"): ("logvar_for_mu", "the square of `logvar` stands where the square of `mu` should be"),
     ("mu²", "|logvar|"): ("logvar_for_mu", "`logvar` stands where `mu` should be"),
     ("exp(logvar)", "exp(mu)"): ("mu_for_logvar", "an exponential of `mu` stands where the variance should be"),
+    ("exp(logvar)", "exp(mu²)"): ("mu_for_logvar", "an exponential of the square of `mu` stands where the variance should be"),
     ("exp(logvar)", "logvar²"): ("variance_to_another_power", "the square of `logvar` stands where the variance should be"),
     ("exp(logvar)", "log(1 + exp(logvar))"): ("variance_to_another_power", "a softplus stands where the variance should be"),
     ("logvar", "logvar²"): ("logvar_to_another_power", "`logvar` is squared where it should stand by itself"),
     ("logvar", "|logvar|"): ("logvar_to_another_power", "the absolute value of `logvar` stands where `logvar` should be"),
+    ("logvar", "tanh(logvar)"): ("logvar_to_another_power", "a tanh of `logvar` stands where `logvar` should be"),
     ("logvar", "√|logvar|"): ("logvar_to_another_power", "the root of `logvar` stands where `logvar` should be"),
     ("logvar", "exp(½ logvar)"): ("logvar_to_another_power", "the standard deviation stands where `logvar` should be"),
     ("logvar", "log(1 + exp(logvar))"): ("logvar_to_another_power", "a softplus stands where `logvar` should be"),
@@ -475,7 +479,7 @@ IN_PLACE: dict[tuple[str, str], tuple[str, str]] = {
 
 def of_the_terms(grid: torch.Tensor) -> OneVariable | None:
     """What is wrong with a sum of a function of mu and one of logvar; None where no terms that are known add up to it."""
-    if (stopped := cut_off(grid)) is not None:
+    if (stopped := cut_off(grid) or guarded(grid)) is not None:
         return stopped
     at_mu, at_logvar = int((GRID_MU == 0).nonzero()), int((GRID_LOGVAR == 0).nonzero())
     both = grid[at_mu, at_logvar]  # the constant, and what functions of 0 are
@@ -490,10 +494,11 @@ def of_the_terms(grid: torch.Tensor) -> OneVariable | None:
     if mu is None or logvar is None:
         return None
     # Both hold the constant and what the other one is at 0.
-    constant = float(both) - sum(c * float(OF_MU[t](GRID_MU[at_mu])) for t, c in mu.items() if t != "1")
-    constant -= sum(c * float(OF_LOGVAR[t](GRID_LOGVAR[at_logvar])) for t, c in logvar.items() if t != "1")
+    of_zero = [c * float(OF_MU[t](GRID_MU[at_mu])) for t, c in mu.items() if t != "1"]
+    of_zero += [c * float(OF_LOGVAR[t](GRID_LOGVAR[at_logvar])) for t, c in logvar.items() if t != "1"]
+    constant = float(both) - sum(of_zero)
     terms = {t: c for t, c in (mu | logvar).items() if t != "1"}
-    if abs(constant) > 1e-6 * float(grid.abs().max()):
+    if abs(constant) > 1e-5 * (abs(float(both)) + sum(map(abs, of_zero))):
         terms["1"] = fitting.simple(constant)
     prior = of_another_prior(terms)
     if prior is not None:
@@ -595,6 +600,18 @@ def cut_off(grid: torch.Tensor) -> OneVariable | None:
         )
         if said is not None:
             return OneVariable([said], factor)
+    return None
+
+
+def guarded(grid: torch.Tensor) -> OneVariable | None:
+    """A right formula with log(exp(logvar) + c) for `logvar`."""
+    m, v = torch.meshgrid(GRID_MU, GRID_LOGVAR, indexing="ij")
+    for factor in (1.0, 2.0, -1.0):
+        added = (m**2 + v.exp() - 1 - 2 * grid / factor).exp() - v.exp()
+        c = added.median()
+        if float(c) and fitting.same((v.exp() + added).log(), (v.exp() + c).log()):
+            said = f"A constant, {float(c):.2g}, is added to the variance inside the logarithm: it is too large for a guard."
+            return OneVariable([Finding(said, "constant_in_the_logarithm")], factor)
     return None
 
 

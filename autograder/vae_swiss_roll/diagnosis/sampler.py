@@ -1,5 +1,6 @@
 """How a wrong `reparameterize` uses mu and logvar, told from calls with the same noise."""
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -19,15 +20,14 @@ def not_centred(found: SameNoise) -> NotEarned:
     moved, noise = found.z - found.at_zero, found.at_one / found.at_one.abs().max().clamp(min=1e-12)
     here, part = where_off((moved - mu).abs() > ATOL + 1e-4 * mu.abs())
 
-    if int(part.sum()) < 3:  # so few numbers fit anything
-        return NotEarned(found.where + here + NOT_CENTRED)
-
     def is_(curve: torch.Tensor) -> bool:
         return fitting.same(moved[part], curve[part], atol=ATOL)
 
     said: list[tuple[str, str]] = []
     if is_(torch.zeros_like(mu)):
         said.append(("`mu` plays no part in z: it is where z is centred.", "mu_not_used"))
+    elif int(part.sum()) < 3:  # so few numbers fit anything else
+        return NotEarned(found.where + here + NOT_CENTRED)
     elif (c := fitting.ratio(moved[part], mu[part], atol=ATOL)) is not None:
         how = {-1.0: "`mu` is subtracted in place of being added", 2.0: "`mu` is added twice"}
         of = how.get(c, f"When `mu` moves by 1, z moves by {c:.6g}")
@@ -198,13 +198,16 @@ def of_others(ratio: torch.Tensor, logvar: torch.Tensor) -> tuple[str, str] | No
     others = (std.flip(0), std.flip(1), std.flip(0, 1), std.roll(1, 0), std.roll(-1, 0), std.roll(1, 1))
     if any(fitting.ratio(ratio, other) is not None for other in others):
         return "Each entry's noise is scaled by another entry's standard deviation: the order is lost.", "another_entrys_logvar"
-    for axis, of in ((None, "the whole batch's"), (0, "each dimension's"), (1, "each point's")):
-        relative = ratio / std
+    axes = ((None, "the whole batch's"), (0, "each dimension's"), (1, "each point's"))
+    for (power, too), (axis, of) in itertools.product(((1, ""), (2, "scaled by the variance, and ")), axes):
+        relative = ratio / std**power
+        if fitting.same(relative, torch.ones_like(relative)):
+            continue
         alike = relative.flatten()[0] if axis is None else relative.select(axis, 0).unsqueeze(axis)
         if fitting.same(relative, alike.expand_as(relative)):
             return (
-                f"Your noise is divided or multiplied by a number that depends on {of} `logvar` together: each entry's spread "
-                "depends on its own alone.",
+                f"Your noise is {too}divided or multiplied by a number that depends on {of} `logvar` together: each entry's "
+                "spread depends on its own alone.",
                 "scale_depends_on_others",
             )
     return None
