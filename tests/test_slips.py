@@ -79,6 +79,7 @@ BROKEN_LOSSES = [
     (loss(KL).replace("beta * kl", "kl"), "value"),
     (loss(KL).replace("kl = ", "kl = model.reparameterize(mu, logvar).mean() * 0 + "), ""),
     (loss(KL).replace("recon + beta", "recon.detach() + beta"), "gradient"),
+    (loss(KL).replace("kl =", "kl = 1e20 *"), "value"),
     (loss(KL).replace("recon_x, mu, logvar = model(x)", ENCODED).replace("mu.pow(2)", "mu.pow_(2)"), "gradient"),
     (loss(KL).replace("return", COUNTED).replace("beta * kl", "beta * kl * f.calls"), "value"),
 ]
