@@ -3,9 +3,10 @@
 import nbformat
 import pytest
 
-from autograder.course.fill import fill
-from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, loss, sampler
+from autograder.course.fill import cell, fill
+from autograder.vae_swiss_roll.samples import loss, sampler
 from tools.lab import CHROMIUM, lab, pictures
+from tools.pictures import answered
 
 NAME = "vae_swiss_roll.ipynb"
 # The two commonest mistakes: together they cancel, and the trained model looks right.
@@ -17,7 +18,6 @@ UNANSWERED = "reflection_beta"
 SUBMISSIONS = {
     "untouched": {},
     "wrong": WRONG,
-    "right": {**RIGHT, **{grade_id: text for grade_id, text in WRITTEN.items() if grade_id != UNANSWERED}},
 }
 
 pytestmark = [
@@ -30,9 +30,12 @@ pytestmark = [
 def jupyterlab(release, tmp_path_factory):
     """(a `tools.lab.Lab` over a folder for each submission, a browser)"""
     root = tmp_path_factory.mktemp("students")
-    for student, answers in SUBMISSIONS.items():
+    submissions = {student: fill(release, answers) for student, answers in SUBMISSIONS.items()}
+    submissions["right"] = answered(release)
+    cell(submissions["right"], UNANSWERED).source = cell(release, UNANSWERED).source
+    for student, submission in submissions.items():
         (root / student).mkdir()
-        nbformat.write(fill(release, answers), root / student / NAME)
+        nbformat.write(submission, root / student / NAME)
     with lab(root) as there:
         yield there
 
@@ -67,6 +70,7 @@ def test_after_run_all_the_screen_says_which_task_is_open(opened):
     seen = on_the_screen(page)
     assert "Still open: Task 1, Task 2" in seen
     assert "Task 1 is still to do: go to `reparameterize`" in seen
+    assert "gaps in the experiment's cell" in seen
 
 
 def test_both_commonest_mistakes_are_seen_below_their_tasks(opened):
@@ -80,13 +84,14 @@ def test_both_commonest_mistakes_are_seen_below_their_tasks(opened):
     assert any(line.startswith("KL at mu") for line in differing)
 
 
-def test_every_figure_has_its_text_and_the_end_and_validate_name_what_is_missing(opened):
+def test_every_figure_has_its_text_and_the_end_and_validate_name_what_is_missing(opened, assignment):
     there, page = opened("right")
     there.choose(page, "Run", "Run All Cells", "were looked up in")
-    assert "Still open: Question 2, Question 3." in on_the_screen(page)  # both have gaps in their experiments
-    names = pictures(page)
-    assert len(names) >= 10
-    assert all(len(name) > 30 for name in names)
+    assert "Still open: Question 3." in on_the_screen(page)
+    outputs = [output for c in assignment.master.cells for output in c.get("outputs", [])]
+    described = [output.data["text/plain"] for output in outputs if "image/png" in output.get("data", {})]
+    assert len(described) == 13
+    assert pictures(page) == [" ".join(text.split()) for text in described]
     assert not [text for text in page.locator(".jp-OutputArea").all_inner_texts() if "← differs" in text]
     page.locator(".jp-NotebookPanel-toolbar").get_by_text("Validate").first.click()
     said = page.locator(".jp-Dialog").inner_text()

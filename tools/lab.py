@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import shutil
 import socket
 import subprocess
@@ -13,11 +12,14 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+# Nodes of the accessibility tree that a reader is not told: pieces of a line that its parent has whole, and unnamed boxes.
+LEFT_OUT = {"InlineTextBox", "generic", "none"}
 TOKEN = "a-token-of-this-lab"
 # Nobody is asked for news, and the page holds all cells, not only those on the screen.
 SETTINGS = {
@@ -109,8 +111,29 @@ def lab(folder: pathlib.Path) -> Iterator[tuple[Lab, Browser]]:
         browser.close()
 
 
+def tree(page: Page) -> list[str]:
+    """The notebook in the browser's accessibility tree, as a screen reader gets it: role and name of each node, indented."""
+    nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    by_id = {node["nodeId"]: node for node in nodes}
+    lines = []
+
+    def role(node: dict[str, Any]) -> str:
+        return str(node.get("role", {}).get("value", ""))
+
+    def walk(node: dict[str, Any], depth: int) -> None:
+        told = not node["ignored"] and role(node) not in LEFT_OUT
+        if told:
+            name = " ".join(str(node.get("name", {}).get("value", "")).split())
+            lines.append(f"{'  ' * depth}{role(node)} {name}".rstrip())
+        for child in node.get("childIds", []):
+            if child in by_id:
+                walk(by_id[child], depth + told)
+
+    walk(next(node for node in nodes if role(node) == "feed"), 0)  # JupyterLab's role for the list of cells
+    return lines
+
+
 def pictures(page: Page) -> list[str]:
     """The name of each picture in the notebook, as a screen reader says it; "" where it has none."""
-    # YAML, which quotes a line that holds a colon.
-    lines = re.findall(r"^ *- '?img(.*?)'?:?$", page.locator(".jp-Notebook").aria_snapshot(), re.MULTILINE)
-    return [line.strip().strip('"') for line in lines]
+    words = [line.strip() for line in tree(page)]
+    return [word.removeprefix("image").strip() for word in words if word.split(" ")[0] == "image"]

@@ -2,11 +2,13 @@
 
 python -m tools.pictures build/demo     of the demonstration
 python -m tools.pictures lesson         of the lesson in JupyterLab, as three students see it
+python -m tools.pictures whole          of the whole lesson, all answered, wide and narrow, into build/lesson
 """
 
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -17,12 +19,14 @@ import urllib.request
 from collections.abc import Iterator
 
 import nbformat
+from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from playwright.sync_api import sync_playwright
 
-from autograder.course.fill import fill
-from autograder.vae_swiss_roll.samples import RIGHT, loss, sampler
-from tools.lab import lab
+from autograder.assignment import load
+from autograder.course.fill import cell, fill
+from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, loss, sampler
+from tools.lab import lab, tree
 
 ROOT = pathlib.Path(__file__).parent.parent
 NAME = "vae_swiss_roll"
@@ -45,6 +49,9 @@ IN_JUPYTERLAB = {
     ),
     "docs/lesson-clouds.png": (RIGHT, "were looked up in", "Figure: the encoder's clouds"),
 }
+# The widths of the window, in pixels.
+WIDTHS = (1400, 800)
+WHOLE = ROOT / "build" / "lesson"
 
 
 def demonstration(demo: pathlib.Path) -> None:
@@ -115,8 +122,40 @@ def lesson() -> None:
             print(picture)
 
 
+def whole() -> None:
+    """Of all that a student sees of the lesson, screen by screen, and what a screen reader is told of it."""
+    shutil.rmtree(WHOLE, ignore_errors=True)
+    WHOLE.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as folder, lab(pathlib.Path(folder)) as (there, browser):
+        nbformat.write(answered(nbformat.read(RELEASE, as_version=4)), pathlib.Path(folder, RELEASE.name))
+        page = there.open(browser, RELEASE.name)
+        there.choose(page, "Run", "Run All Cells", "were looked up in")
+        (WHOLE / "accessibility.txt").write_text("\n".join(tree(page)) + "\n", encoding="utf-8")
+        panel = page.locator(".jp-Notebook .jp-WindowedPanel-outer")
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 1000})
+            page.wait_for_timeout(2000)  # the formulas are set anew
+            height, seen = panel.evaluate("panel => [panel.scrollHeight, panel.clientHeight]")
+            for number, top in enumerate(range(0, height, seen), start=1):
+                panel.evaluate("(panel, top) => { panel.scrollTop = top; }", top)
+                page.wait_for_timeout(300)
+                panel.screenshot(path=WHOLE / f"{width}-{number:02}.png")
+        print(WHOLE.relative_to(ROOT))
+
+
+def answered(release: NotebookNode) -> NotebookNode:
+    """The release with all answers, the experiments' gaps filled as in the master."""
+    nb, master = fill(release, RIGHT | WRITTEN), load(NAME).master
+    for grade_id in ("experiment_dynamics", "experiment_beta"):
+        solved = cell(master, grade_id).source
+        cell(nb, grade_id).source = re.sub(r"^.* = \.\.\.\n|^ *### .*\n", "", solved, flags=re.MULTILINE)
+    return nb
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "lesson":
         lesson()
+    elif sys.argv[1] == "whole":
+        whole()
     else:
         demonstration(pathlib.Path(sys.argv[1]))
