@@ -330,6 +330,18 @@ def test_a_wrong_spread_is_not_blamed_on_the_noise(answered, capsys, monkeypatch
     assert "noise:" not in said
 
 
+def test_the_last_cell_names_a_task_whose_numbers_differ(release, answered, capsys, monkeypatch, tmp_path):
+    torch = answered["torch"]
+    monkeypatch.chdir(tmp_path)
+    run_figures(release, answered, "ready-check")
+    assert "Task 1, reparameterize: it runs\n" in capsys.readouterr().out
+    monkeypatch.setattr(answered["VAE"], "reparameterize", lambda self, mu, logvar: mu + logvar.exp() * torch.randn_like(mu))
+    run_figures(release, answered, "ready-check")
+    said = capsys.readouterr().out
+    assert "Task 1, reparameterize: it runs, but a number differs: see its self-check" in said
+    assert "Task 2, KL divergence:  it runs\n" in said
+
+
 def test_what_differs_is_told_kind_by_kind_and_in_the_last_line(answered, capsys):
     right = {"yours": 1.0, "due": 1.0, "within": 0.1, "note": ""}
     wrong = [{**right, "what": f"{kind}, {shape}", "yours": 2.0} for kind in "abcdefg" for shape in (1, 2)]
