@@ -124,7 +124,8 @@ def tree(page: Page) -> list[str]:
         told = not node["ignored"] and role(node) not in LEFT_OUT
         if told:
             name = " ".join(str(node.get("name", {}).get("value", "")).split())
-            lines.append(f"{'  ' * depth}{role(node)} {name}".rstrip())
+            levels = [f" (level {found['value']['value']})" for found in node.get("properties", []) if found["name"] == "level"]
+            lines.append(f"{'  ' * depth}{role(node)}{''.join(levels)} {name}".rstrip())
         for child in node.get("childIds", []):
             if child in by_id:
                 walk(by_id[child], depth + told)
