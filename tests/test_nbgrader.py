@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 
 import nbformat
@@ -163,13 +164,18 @@ def test_a_wrong_setting_is_told_once_before_any_student_is_touched(line, senten
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "autograded").rglob("*")} == before
 
 
-def test_nbgrader_stops_at_a_broken_configuration_where_the_environment_says_so(course, tmp_path, monkeypatch):
+def test_nbgrader_stops_at_a_broken_configuration_where_the_environment_says_so(course, tmp_path):
     shutil.copytree(course, tmp_path, dirs_exist_ok=True)
     with (tmp_path / "nbgrader_config.py").open("a") as config:
         config.write("\nc.GradeOutside.points = {\n")
-    monkeypatch.setenv("TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR", "1")
     before = (tmp_path / "gradebook.db").read_bytes()
-    assert "SyntaxError: '{' was never closed" in nbgrader(tmp_path, "autograde", NAME, "--force", status=1)
+    # From its start: traitlets looks at the variable when it is imported.
+    env = {**os.environ, "TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR": "1"}
+    command = [commands.BIN / "nbgrader", "autograde", NAME, "--force"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "SyntaxError: '{' was never closed" in done.stderr
+    assert "Converting notebook" not in done.stderr
     assert (tmp_path / "gradebook.db").read_bytes() == before
 
 
