@@ -17,6 +17,7 @@ import signal
 import socket
 import threading
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from multiprocessing.context import ForkServerContext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from autograder.assignment import Assignment
@@ -82,9 +83,7 @@ class Processes:
     def __init__(self, assignment: Assignment, workers: int | None = None) -> None:
         self._workers = workers or len(own_cores())
         self.slots = 2 * self._workers  # none waits until the driver has recorded another one's result
-        self._context = multiprocessing.get_context("forkserver")
-        # Imported once, for all processes that are forked from there.
-        self._context.set_forkserver_preload(["autograder.course.preloaded", "__main__", f"{assignment.package}.student"])
+        self._context = context(assignment)
         self._operations = assignment.operations
         self._zygote: Zygote | None = None
         self._threads = concurrent.futures.ThreadPoolExecutor(self._workers)
@@ -95,7 +94,7 @@ class Processes:
     def __enter__(self) -> "Processes":
         """Starts them, and does not wait until they are ready."""
         if shutil.which("bwrap"):
-            self._zygote = Zygote.start(self._operations)
+            self._zygote = Zygote.of(self._operations, None)
         for core in cores(self._workers):
             self._free.put(self._pool(core))
         return self
@@ -145,6 +144,13 @@ class Processes:
             if self._closing:
                 raise
             raise GraderError(DO_NOT_START) from error
+
+
+def context(assignment: Assignment) -> ForkServerContext:
+    """Of processes that judge: what they need is imported once, by the server from which they are forked."""
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload(["autograder.course.preloaded", "__main__", f"{assignment.package}.student"])
+    return made
 
 
 def own_cores() -> list[int]:

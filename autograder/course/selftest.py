@@ -2,7 +2,7 @@
 
 Entries are shared out among processes:
 
-    this process ─► one process per core: a judge, pytest ─► its sandboxes
+    this process ─► one process per core: a judge, pytest ─► its sandboxes, by a twin of this one's warm process
 """
 
 import atexit
@@ -11,11 +11,9 @@ import dataclasses
 import enum
 import functools
 import itertools
-import multiprocessing
-import pickle
-import signal
+import pathlib
+import socket
 import time
-import zlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -39,6 +37,7 @@ from autograder.grading.verdict import CheckResult
 from autograder.sandbox.inside.messages import Call, Reply
 from autograder.sandbox.outside import backends
 from autograder.sandbox.outside.limits import Limits
+from autograder.sandbox.outside.warm import Zygote
 
 Progress = Callable[[int, int, str], None]
 Found = TypeVar("Found")
@@ -203,7 +202,7 @@ def full(
         workers: number of processes; one per core by default. With one, all happens in this process.
     """
     assignment = dataclasses.replace(assignment)  # without the master that it has read: a megabyte for each process
-    return judged(functools.partial(Notebooks, assignment, release, answers), entries, progress, workers)
+    return judged(assignment, functools.partial(Notebooks, assignment, release, answers), entries, progress, workers)
 
 
 def fast(
@@ -221,7 +220,7 @@ def fast(
         seeds: each entry is judged with each of them, added to the seed of every call: one Outcome for each.
     """
     assignment = dataclasses.replace(assignment)
-    return judged(functools.partial(Bench, assignment, release, answers, seeds), entries, progress, workers)
+    return judged(assignment, functools.partial(Bench, assignment, release, answers, seeds), entries, progress, workers)
 
 
 def slips(
@@ -234,17 +233,23 @@ def slips(
 ) -> list[OfSlip]:
     """As `fast`, for `slipped` entries: each against the criteria that it breaks. Those that are borderline are left out."""
     assignment = dataclasses.replace(assignment)
-    return judged(functools.partial(Trial, assignment, release, answers), entries, progress, workers)
+    return judged(assignment, functools.partial(Trial, assignment, release, answers), entries, progress, workers)
 
 
 # --- sharing out the entries -----------------------------------------------------------------------------------------
 
 
-def judged(make: Callable[[], Judge[Found]], entries: Sequence[Entry], progress: Progress, workers: int | None) -> list[Found]:
+def judged(
+    assignment: Assignment,
+    make: Callable[[], Judge[Found]],
+    entries: Sequence[Entry],
+    progress: Progress,
+    workers: int | None,
+) -> list[Found]:
     """What `judge = make()` finds for each entry, in one list; each process makes its own."""
     workers, started = min(workers or len(executors.own_cores()), len(entries)), time.monotonic()
     found: dict[int, list[Found]] = {}
-    results = here(make, entries) if workers == 1 else elsewhere(make, entries, workers)
+    results = here(make, entries) if workers == 1 else elsewhere(assignment, make, entries, workers)
     with contextlib.closing(results):
         for number, outcomes in results:
             found[number] = outcomes
@@ -263,18 +268,15 @@ def here(make: Callable[[], Judge[Found]], entries: Sequence[Entry]) -> Numbered
             yield number, judge(entry)
 
 
-def elsewhere(make: Callable[[], Judge[Found]], entries: Sequence[Entry], workers: int) -> Numbered[Found]:
+def elsewhere(
+    assignment: Assignment, make: Callable[[], Judge[Found]], entries: Sequence[Entry], workers: int
+) -> Numbered[Found]:
     """As `here`, in the order in which processes finish them. What a process raises stops the others, too."""
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    # What a pipe does not hold at once (64 KiB) would make each process wait until the one before has imported torch.
-    packed = zlib.compress(pickle.dumps(make))
-    pool = ProcessPoolExecutor(workers, context, start_process, (packed, stop))
+    context, operations = executors.context(assignment), assignment.operations
+    stop, warm = context.Event(), Zygote.of(operations, None).twin()
+    pool = ProcessPoolExecutor(workers, context, start_process, (make, stop, operations, warm))
     try:
-        # Ctrl-C reaches the whole group; this process ends the others, which inherit that they ignore it.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         numbers = {pool.submit(judge_in_process, entry): number for number, entry in enumerate(entries)}
-        signal.signal(signal.SIGINT, before)
         for future in as_completed(numbers):
             yield numbers[future], future.result()
     except BrokenProcessPool as error:
@@ -282,14 +284,15 @@ def elsewhere(make: Callable[[], Judge[Found]], entries: Sequence[Entry], worker
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
+        warm.close()
 
 
 _process: dict[str, Any] = {}
 
 
-def start_process(packed: bytes, stop: Event) -> None:
-    executors.start_process()
-    judge = pickle.loads(zlib.decompress(packed))()
+def start_process(make: Callable[[], Judge[Any]], stop: Event, operations: pathlib.Path, warm: socket.socket) -> None:
+    executors.start_process(operations, Zygote(warm).twin())
+    judge = make()
     atexit.register(judge.close)
     _process.update(judge=judge, stop=stop)
 
