@@ -2,14 +2,16 @@
 
 test ── socket, a request per command ──► server, which has imported what the commands need ── fork ──► the command itself
 
-A command runs as from a terminal: its own process, folder, environment, arguments and streams. Its sandboxes come from a warm
-process that the server has started once. What is about starting itself (README's commands, interrupts, a broken installation)
-is tested with the real thing.
+A command runs as from a terminal: its own process, folder, environment, arguments and streams. What takes seconds to start is
+started once, by the server: the warm process from which its sandboxes come, multiprocessing's fork server, and the program that
+nbgrader asks for the version of a new gradebook. What is about starting itself (README's commands, interrupts, a broken
+installation, a variable that a library reads when it is imported) is tested with the real thing.
 """
 
 import contextlib
 import functools
 import json
+import multiprocessing.forkserver
 import os
 import pathlib
 import socket
@@ -67,27 +69,23 @@ def serve(requests):
     import autograder.printing
     import autograder.vae_swiss_roll.student  # noqa: F401
     from autograder import assignment as assignments
-    from autograder.sandbox.outside.warm import Zygote
 
-    operations = assignments.load("vae_swiss_roll").operations
-    zygote = Zygote.start(operations)
+    assignment = assignments.load("vae_swiss_roll")
+    warm = start_what_commands_share(assignment)
     while True:
         data, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 3)
         if not data:
             return
-        twin = zygote.twin()
         if os.fork() == 0:
             # The command is a child of this process, which outlives it by a moment and says how it ended.
             requests.close()
             child = os.fork()
             if child == 0:
                 os.close(descriptors[2])
-                become(json.loads(data), descriptors, functools.partial(Zygote.adopt, operations, twin))
-            twin.close()
+                become(json.loads(data), descriptors, assignment.operations, warm)
             _, status = os.waitpid(child, 0)
             os.write(descriptors[2], str(os.waitstatus_to_exitcode(status)).encode())
             os._exit(0)
-        twin.close()
         for descriptor in descriptors:
             os.close(descriptor)
         with contextlib.suppress(ChildProcessError):  # those that have ended
@@ -95,10 +93,61 @@ def serve(requests):
                 pass
 
 
-def become(request, descriptors, adopt):
+def start_what_commands_share(assignment):
+    """In the server. → the warm process"""
+    from nbgrader import api
+
+    from autograder.course.executors import context
+    from autograder.course.folder import on_path
+    from autograder.sandbox.outside.warm import Zygote
+
+    warm = Zygote.start(assignment.operations)
+    context(assignment)  # says what the fork server imports
+    multiprocessing.forkserver.ensure_running()
+    api.get_alembic_version = functools.cache(api.get_alembic_version)
+    with on_path():
+        api.get_alembic_version()
+    return warm
+
+
+def take_what_commands_share(env, operations, warm):
+    """In a command, before it becomes one."""
+    from autograder.sandbox.outside.warm import Zygote
+
+    class Twin(Zygote):
+        """A twin of the warm process, made when it is first needed."""
+
+        def __init__(self):
+            """Leaves it to __getattr__."""
+
+        def __getattr__(self, name):
+            super().__init__(warm.twin())
+            return vars(self)[name]
+
+        def alive(self):
+            return "_control" not in vars(self) or super().alive()
+
+        def twin(self, core=None):
+            return warm.twin(core)
+
+    Zygote._living[os.getpid(), str(operations), None] = Twin()
+    ours = multiprocessing.forkserver._forkserver
+    if without_looks(env) == without_looks(os.environ):
+        ours.ensure_running = lambda: None  # it would wait for the fork server as for a child of its own
+    else:
+        ours.__init__()  # the processes of a fork server have its environment
+
+
+def without_looks(env):
+    """The variables that may say something to the processes that mark."""
+    return {name: value for name, value in env.items() if name not in ("COLUMNS", "PATH", "PYTEST_CURRENT_TEST")}
+
+
+def become(request, descriptors, operations, warm):
     """The command. Never returns."""
     code = 1
     try:
+        take_what_commands_share(request["env"], operations, warm)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for descriptor, stream in zip((nothing, *descriptors[:2]), (0, 1, 2), strict=True):
             os.dup2(descriptor, stream)
@@ -107,7 +156,6 @@ def become(request, descriptors, adopt):
         os.chdir(request["cwd"])
         sys.modules["__main__"].__package__ = None  # help would name this module
         sys.argv = [str(BIN / request["name"]), *request["arguments"]]
-        adopt()
         if request["name"] == "autograder":
             from autograder import cli, printing
 

@@ -1,6 +1,7 @@
 """What the tests share: the assignment, a fresh release, and submissions made from it."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import shutil
@@ -12,6 +13,7 @@ import textwrap
 import hypothesis
 import nbformat
 import pytest
+from nbgrader import api
 
 from autograder import assignment as assignments
 from autograder.course.fill import fill
@@ -24,6 +26,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 # The same cases on every run; `pytest --hypothesis-profile default` looks for others.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same")
+
+# The version that nbgrader writes into a new gradebook; it starts a program for two seconds to ask for it.
+api.get_alembic_version = functools.cache(api.get_alembic_version)
 
 
 @pytest.fixture(scope="session")
