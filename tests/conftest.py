@@ -7,8 +7,10 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import textwrap
+import venv
 
 import hypothesis
 import nbformat
@@ -92,6 +94,28 @@ def submission(release):
 def verdict(submission, assignment):
     """`verdict(...)` → the Verdict on such a submission."""
     return lambda **answers: grade(submission(**answers), assignment).verdict
+
+
+def with_the_wheel_alone(folder):
+    """An environment that has our wheel and no clone of ours, made in that folder. → (its Python, the variables to use it)
+
+    Its libraries are those of the environment that runs the tests: nothing is fetched.
+    """
+    pip, quietly = [sys.executable, "-m", "pip"], ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
+    subprocess.run([*pip, "wheel", *quietly, "--no-build-isolation", "--wheel-dir", folder, ROOT], check=True)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", symlinks=True)
+    python = folder / "env/bin/python"
+    (folder / f"env/lib/python{sysconfig.get_python_version()}/site-packages/libraries.pth").write_text(
+        sysconfig.get_path("purelib")
+    )
+    subprocess.run([*pip, "--python", python, "install", *quietly, "--no-cache-dir", wheel], check=True)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
+    env["JUPYTER_PATH"] = str(pathlib.Path(sys.prefix) / "share/jupyter")  # nbconvert's templates
+    # As for somebody who has not activated the environment: nbgrader's alembic is found all the same.
+    (python.parent / "alembic").symlink_to(pathlib.Path(sys.executable).parent / "alembic")
+    env["PATH"] = os.pathsep.join([str(pathlib.Path(shutil.which("bwrap")).parent), "/usr/bin", "/bin"])
+    return python, env
 
 
 # Becomes a user with no rights and nothing in its environment.

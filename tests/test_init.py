@@ -8,8 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 
 import nbformat
 import pytest
@@ -21,7 +19,7 @@ from autograder.errors import CourseError
 from autograder.nbgrader import configuration
 from autograder.vae_swiss_roll.samples import RIGHT, sampler
 from tests import commands
-from tests.conftest import ROOT
+from tests.conftest import with_the_wheel_alone
 
 THEIRS = """\
 config = get_config()
@@ -35,25 +33,8 @@ config.ClearSolutions.text_stub = "TODO\"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """`installed(program, *arguments, cwd=...)` runs a program in an environment that has our wheel and no clone of ours.
-
-    Its libraries are those of the environment that runs the tests: nothing is fetched.
-    """
-    folder = tmp_path_factory.mktemp("installed")
-    pip, quietly = [sys.executable, "-m", "pip"], ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
-    subprocess.run([*pip, "wheel", *quietly, "--no-build-isolation", "--wheel-dir", folder, ROOT], check=True)
-    (wheel,) = folder.glob("*.whl")
-    venv.create(folder / "env", symlinks=True)
-    python = folder / "env/bin/python"
-    (folder / f"env/lib/python{sysconfig.get_python_version()}/site-packages/libraries.pth").write_text(
-        sysconfig.get_path("purelib")
-    )
-    subprocess.run([*pip, "--python", python, "install", *quietly, "--no-cache-dir", wheel], check=True)
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
-    env["JUPYTER_PATH"] = str(pathlib.Path(sys.prefix) / "share/jupyter")  # nbconvert's templates
-    # As for somebody who has not activated the environment: nbgrader's alembic is found all the same.
-    (python.parent / "alembic").symlink_to(pathlib.Path(sys.executable).parent / "alembic")
-    env["PATH"] = os.pathsep.join([str(pathlib.Path(shutil.which("bwrap")).parent), "/usr/bin", "/bin"])
+    """`installed(program, *arguments, cwd=...)` runs a program in an environment that has our wheel and no clone of ours."""
+    python, env = with_the_wheel_alone(tmp_path_factory.mktemp("installed"))
 
     def run(program, *arguments, cwd):
         command = {"autograder": [python.parent / "autograder"]}.get(program, [python, "-m", program])

@@ -1,4 +1,5 @@
-"""`docs/new-assignment.md`, followed to the letter in an empty folder: its files are written, its commands run."""
+"""`docs/new-assignment.md`, followed to the letter in an empty folder, with our wheel alone installed: its files are written,
+its commands run."""
 
 import ast
 import os
@@ -15,6 +16,7 @@ import yaml
 from nbgrader.api import Gradebook
 
 from autograder.course.release import MARKS
+from tests.conftest import with_the_wheel_alone
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGE = (ROOT / "docs/new-assignment.md").read_text(encoding="utf-8")
@@ -22,7 +24,9 @@ PAGE = (ROOT / "docs/new-assignment.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(?:^`([\w./]+)`:\n\n)?^```([^\n]*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 FILES = {file: text for file, _, text in BLOCKS if file}
 COMMANDS = [line for file, language, text in BLOCKS if language == "bash" for line in text.splitlines()]
-# Run beside those of the page: an assignment that is not there; the hidden region as it runs without our configuration.
+# Run beside those of the page: where our package is; an assignment that is not there; and the hidden region as it runs without
+# our configuration.
+WHERE = "python -c 'import autograder; print(autograder.__file__)'"
 ABSENT = "autograder check -a nosuch some.ipynb"
 IN_THE_KERNEL = """python -c '
 import nbformat
@@ -45,16 +49,14 @@ class Followed(NamedTuple):
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory):
-    folder, site = tmp_path_factory.mktemp("my-assignment"), tmp_path_factory.mktemp("site")
+    folder, installed = tmp_path_factory.mktemp("my-assignment"), tmp_path_factory.mktemp("installed")
+    python, env = with_the_wheel_alone(installed)
     for file, text in FILES.items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(text, encoding="utf-8")
-    # Python does not read the path files of an editable install from PYTHONPATH, but would find the folder by them.
-    paths = {"PYTHONPATH": os.pathsep.join([str(folder), str(site), *filter(None, [os.environ.get("PYTHONPATH")])])}
-    paths["PATH"] = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")} | paths | {"COLUMNS": "100"}
-    # No network, and not into the environment that runs these tests.
-    pip = f"python -m pip install --no-index --no-deps --no-build-isolation --target {site}"
+    env |= {"COLUMNS": "100", "PATH": os.pathsep.join([str(python.parent), env["PATH"]])}
+    # No network; and this pip, as the environment has none.
+    pip = f"{sys.executable} -m pip --python {python} install --no-index --no-deps --no-build-isolation"
 
     def follow(commands):
         done = {}
@@ -67,7 +69,7 @@ def followed(tmp_path_factory):
     need_no_class = [command for command in COMMANDS if re.match("autograder (selftest|rubric)", command)]
     done = follow(COMMANDS[:first])
     with ThreadPoolExecutor() as pool:
-        beside = pool.submit(follow, [*need_no_class, ABSENT, IN_THE_KERNEL])
+        beside = pool.submit(follow, [*need_no_class, WHERE, ABSENT, IN_THE_KERNEL])
         done |= follow(command for command in COMMANDS[first:] if command not in need_no_class)
     return Followed(folder, done | beside.result())
 
@@ -109,6 +111,12 @@ def test_what_reaches_the_worker_imports_nothing_but_torch_at_most():
 
 
 # --- what its commands do --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.sandboxed
+def test_our_package_is_the_installed_one(followed):
+    assert not pathlib.Path(followed.done[WHERE].stdout.strip()).is_relative_to(ROOT)
+    assert "/site-packages/autograder/" in followed.done[WHERE].stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)
