@@ -24,6 +24,7 @@ from autograder.errors import CourseError, Killed
 from autograder.grading import results
 from autograder.grading.settings import Settings
 from autograder.nbgrader.submitted import look
+from autograder.sandbox.outside.limits import Limits
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
 from tests.conftest import ROOT
 from tests.test_cli import COMMAND
@@ -32,8 +33,9 @@ from tests.test_nbgrader import nbgrader
 pytestmark = pytest.mark.sandboxed
 
 NAME = "vae_swiss_roll"
-FOREVER = sampler("while True: pass")
-QUIET = "c.GradeOutside.limits = {'call_seconds': 2, 'cell_seconds': 4}\n"
+FOREVER = sampler("import time\nwhile True: time.sleep(1)")
+LIMITS = {"call_seconds": 2, "cell_seconds": 4}
+QUIET = f"c.GradeOutside.limits = {LIMITS}\n"
 
 
 def nothing(done, total, what):
@@ -247,7 +249,7 @@ def test_killing_what_marks_the_slowest_submission_changes_no_mark(new_class, se
 
 
 def test_a_killed_grader_costs_nothing_but_a_second_attempt(submissions, assignment):
-    settings = Settings()
+    settings = Settings(limits=Limits(**LIMITS))
     with Processes(assignment, 2) as executor:
         slow = executor.submit(submissions["cem"], {}, assignment, settings)
         wait_until(lambda: any(map(busy, graders())))
