@@ -19,7 +19,7 @@ from autograder.errors import CourseError
 from autograder.nbgrader import configuration
 from autograder.vae_swiss_roll.samples import RIGHT, sampler
 from tests import commands
-from tests.conftest import with_the_wheel_alone
+from tests.conftest import ROOT, with_the_wheel_alone
 
 THEIRS = """\
 config = get_config()
