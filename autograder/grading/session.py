@@ -286,12 +286,13 @@ class Kernel:
         """Ctrl-C for the cell; whether the kernel answers again."""
 
         async def ask() -> bool:
+            clock = self._worker.clock(INTERRUPT_SECONDS)
             await self._client.km.interrupt_kernel()
-            try:
-                await self._client.kc.kernel_info(reply=True, timeout=INTERRUPT_SECONDS)
-            except TimeoutError:
-                return False
-            return True
+            while (left := clock.left()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    await self._client.kc.kernel_info(reply=True, timeout=left)
+                    return True
+            return False
 
         answered: bool = run_sync(ask)()
         return answered

@@ -11,7 +11,7 @@ from typing import Any
 from autograder.errors import SandboxError, TimedOut, WorkerDied
 from autograder.sandbox.inside import frames
 from autograder.sandbox.inside.messages import Header, Tensors
-from autograder.sandbox.outside.channel import Channel
+from autograder.sandbox.outside.channel import Channel, Clock
 from autograder.sandbox.outside.gpu import Gpu
 from autograder.sandbox.outside.limits import Limits
 from autograder.sandbox.outside.processes import end_and_ask, ended
@@ -49,6 +49,10 @@ class Worker:
     @functools.cached_property
     def _delay(self) -> Delay:
         return Delay(self.kernel_pid)
+
+    def clock(self, seconds: float) -> Clock:
+        """One that does not count the time in which the kernel waits for a processor."""
+        return Clock(seconds, self._delay)
 
     def call(self, header: Header, tensors: Tensors, seconds: float, what: str) -> tuple[Header, Tensors]:
         """`Channel.call`, not counting the time in which the kernel waits for a processor: the load is not its fault."""
