@@ -1,5 +1,7 @@
 """What the tests share: the assignment, a fresh release, and submissions made from it."""
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import os
@@ -18,9 +20,11 @@ import pytest
 from nbgrader import api
 
 from autograder import assignment as assignments
+from autograder.course import executors
 from autograder.course.fill import fill
 from autograder.course.folder import Course
 from autograder.grading.submission import grade
+from autograder.sandbox.outside.warm import Zygote
 from autograder.vae_swiss_roll.samples import RIGHT
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -38,15 +42,19 @@ def assignment():
     return assignments.load("vae_swiss_roll")
 
 
-# Begun first, where several files run at a time.
+# Those that take a minute of CPU or more: begun first, where several files run at a time, so that none is left at the end.
 LONGEST = {
+    "test_after_marking",
     "test_catalogue",
     "test_course",
     "test_evening",
     "test_grade",
+    "test_mutants",
     "test_new_assignment",
     "test_notebooks",
     "test_repeatability",
+    "test_slips",
+    "test_variants",
 }
 
 
@@ -116,6 +124,23 @@ def with_the_wheel_alone(folder):
     (python.parent / "alembic").symlink_to(pathlib.Path(sys.executable).parent / "alembic")
     env["PATH"] = os.pathsep.join([str(pathlib.Path(shutil.which("bwrap")).parent), "/usr/bin", "/bin"])
     return python, env
+
+
+@contextlib.contextmanager
+def pool(workers):
+    """A pool of processes that mark as those of a class do: forked from what was imported once, with warm processes alike."""
+    ours = assignments.load("vae_swiss_roll")
+    with (
+        Zygote.of(ours.operations, None).twin() as warm,
+        concurrent.futures.ProcessPoolExecutor(
+            workers, executors.context(ours), start_process, (ours.operations, warm)
+        ) as made,
+    ):
+        yield made
+
+
+def start_process(operations, warm):
+    executors.start_process(operations, Zygote(warm).twin())
 
 
 # Becomes a user with no rights and nothing in its environment.

@@ -3,9 +3,6 @@
 import itertools
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +11,7 @@ from autograder.course import selftest
 from autograder.vae_swiss_roll import misconceptions, probes
 from autograder.vae_swiss_roll.reference import CONVENTIONS, kl_terms
 from autograder.vae_swiss_roll.samples import ANSWERS
+from tests import commands
 
 pytestmark = pytest.mark.sandboxed
 
@@ -99,9 +97,8 @@ def test_every_sentence_points_to_a_section_of_the_notebook(outcomes, release):
         assert any(heading.startswith(section) for heading in headings), section
 
 
-def test_the_command_runs_entries_through_notebooks_and_fails_when_one_differs(tmp_path):
-    command = [str(Path(sys.executable).parent / "autograder"), "selftest", "--json", "canonical", "var-as-std"]
-    done = subprocess.run(command, capture_output=True, text=True)
+def test_the_command_runs_entries_through_notebooks_and_fails_when_one_differs():
+    done = commands.run("autograder", "selftest", "--json", "canonical", "var-as-std")
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stderr
     assert [(o["name"], o["target"], o["points"]) for o in found] == [
@@ -110,8 +107,7 @@ def test_the_command_runs_entries_through_notebooks_and_fails_when_one_differs(t
         ("canonical", "kl_divergence", 3.0),
     ]
     assert all(o["as_expected"] for o in found)
-    done = subprocess.run([*command[:2], "no-such-entry"], capture_output=True, text=True)
-    assert done.returncode == 2
+    assert commands.run("autograder", "selftest", "no-such-entry").returncode == 2
 
 
 def test_an_outcome_that_differs_from_the_catalogue_is_noticed(outcomes):

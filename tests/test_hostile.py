@@ -1,11 +1,9 @@
 """Hostile, broken and unlucky submissions in one class with honest ones: each gets its score, and nobody else notices."""
 
-import concurrent.futures
 import contextlib
 import ctypes
 import functools
 import json
-import multiprocessing
 import os
 import pathlib
 import pickle
@@ -23,7 +21,7 @@ from autograder.grading.settings import Settings
 from autograder.grading.submission import grade
 from autograder.sandbox.outside.limits import Limits
 from autograder.vae_swiss_roll.samples import ANSWERS
-from tests.conftest import ORDINARY_USER, ROOT, with_python_open_to_all
+from tests.conftest import ORDINARY_USER, ROOT, pool, with_python_open_to_all
 from tests.hostile import submissions
 
 pytestmark = [pytest.mark.sandboxed, pytest.mark.alone]
@@ -89,8 +87,8 @@ def workers():
 
 def in_parallel(raws):
     """What `mark` finds for each, three at a time."""
-    with concurrent.futures.ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
-        return dict(zip(raws, pool.map(mark, raws), strict=True))
+    with pool(3) as graders:
+        return dict(zip(raws, graders.map(mark, raws), strict=True))
 
 
 def as_an_ordinary_user(raws):

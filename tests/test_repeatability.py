@@ -1,8 +1,6 @@
 """The same submission gets the same verdict, byte for byte: many times, in random order, several at once."""
 
-import concurrent.futures
 import json
-import multiprocessing
 import random
 
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from autograder import assignment as assignments
 from autograder.grading.submission import grade
 from autograder.vae_swiss_roll.samples import loss, sampler
+from tests.conftest import pool
 
 pytestmark = pytest.mark.sandboxed
 
@@ -46,8 +45,8 @@ def verdicts(submission):
     class_ = [submission(**CONTESTED)] * TIMES + [submission(**answers) for answers in OTHERS] * 4
     random.Random(0).shuffle(class_)
     found = {}
-    with concurrent.futures.ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for raw, verdict in zip(class_, pool.map(mark, class_), strict=True):
+    with pool(3) as graders:
+        for raw, verdict in zip(class_, graders.map(mark, class_), strict=True):
             found.setdefault(raw, []).append(verdict)
     return found
 
