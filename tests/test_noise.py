@@ -212,6 +212,12 @@ def test_uneven_noise_passes_where_the_scale_is_another_criterions_business():
         judge(wider / float((wider**2).mean().sqrt()), alike=False)
 
 
+def test_calls_of_other_sizes_pass_where_the_scale_is_another_criterions_business():
+    e = times(right(7), (slice(0, 1)), 1.9)
+    noise.standard(e / float((e**2).mean().sqrt()), alike=False)
+    assert judged(e) == "noise_scale_varies"
+
+
 def test_the_statistical_versions_pass_right_draws_and_find_the_nearest_wrong_ones():
     mu, logvar = probes.latents(seed=2, dtype=torch.float64, logvar_from=probes.SPREAD_FROM)
 

@@ -55,6 +55,7 @@ BROKEN = [
     (f"assert self.training\nreturn mu + {STD} * {EPS}", "noise"),
     (f"eps = {EPS}\nreturn mu + {STD} * torch.cat([eps[:, :2], 0 * eps[:, 2:]], dim=1)", "noise"),
     (f'self.std = getattr(self, "std", {STD})\nreturn mu + self.std * {EPS}', "scale gradient_logvar"),
+    (f'self.n = getattr(self, "n", 0) + 1\nreturn mu + ({STD} if self.n == 1 else 1) * {EPS}', "scale gradient_logvar"),
     (f"return mu + {STD}", "scale noise"),
     (f"return mu + {EPS}", "scale gradient_logvar"),
     (f"return mu.detach() + {STD} * {EPS}", "gradient_mu"),

@@ -52,7 +52,8 @@ def standard(
     Args:
         see: takes a sentence of evidence.
         repeatable: whether the next run would see the same numbers; only then do the sentences for the student hold some.
-        alike: whether all entries have to be of one size; not where what stretches them is another criterion's business.
+        alike: whether all entries and calls have to be of one size; not where what stretches them is another criterion's
+            business.
     """
     if not first_apart(e):
         all_calls(e, see, repeatable, alike)
@@ -132,7 +133,7 @@ def all_calls(e: torch.Tensor, see: Callable[[str], None], repeatable: bool, ali
     if 1 + (numpy.diff(magnitudes, axis=1) > 0).sum(axis=1).max() < 0.75 * rows * columns:  # different ones in one call
         raise NotEarned(*ROUNDED)
     spread = spreads(s)
-    if chi_squared(spread, calls) < ALPHA:
+    if chi_squared(spread, calls) < ALPHA and (alike or spread < calls):
         raise NotEarned(*(RESCALED if spread < calls else SCALE_VARIES))
 
 

@@ -9,7 +9,8 @@ process, since the code is ours. What each criterion means, exactly:
     scale             the factor on the noise is σ at every logvar from −7 to 4, where there is noise; a constant factor is the
                       noise's; where no place of (128, 2) has noise there is no scale
     noise             at mu = 0, logvar = 1: standard normal, independent over calls, rows and dimensions, at all widths; of
-                      unit spread where `scale` holds; no generator is seeded; the same in evaluation mode, or mu
+                      unit spread where `scale` holds (where not, it may be what makes entries and calls differ in size); no
+                      generator is seeded; the same in evaluation mode, or mu
     gradient_mu, gradient_logvar
                       autograd's is the derivative of what is returned, and at (128, 2) is not zero
     prior             the KL is 0 at the prior, beside its own size, and positive elsewhere
@@ -299,9 +300,8 @@ def seeds_a_generator(sampler: Sampler, shape: tuple[int, int]) -> bool:
 
 
 def standard_normal(e: torch.Tensor, unit: bool) -> bool:
-    """Whether e (calls, rows, columns) is standard normal noise; without `unit`, each entry may have a spread of its own."""
-    calls, rows, columns = e.shape
-    n = e.numel()
+    """Whether e (calls, rows, columns) is standard normal noise; without `unit`, each entry and call may have its own."""
+    calls, n = len(e), e.numel()
     if not bool(torch.isfinite(e).all()):
         return False
     spread = e.std(dim=0)
@@ -331,10 +331,11 @@ def standard_normal(e: torch.Tensor, unit: bool) -> bool:
         return False
     if any(abs(moment) > 8 for moment in moments):
         return False
-    return independent(s, calls, rows, columns)
+    return independent(s, unit)
 
 
-def independent(s: torch.Tensor, calls: int, rows: int, columns: int) -> bool:
+def independent(s: torch.Tensor, unit: bool) -> bool:
+    calls, rows, columns = s.shape
     for dim, count in ((0, rows * columns), (1, calls * columns), (2, calls * rows)):
         size, k = s.shape[dim], count
         share = float((s.sum(dim=dim) ** 2).mean()) / size
@@ -342,7 +343,7 @@ def independent(s: torch.Tensor, calls: int, rows: int, columns: int) -> bool:
             return False
     squares = (s**2).mean(dim=(1, 2))
     varies = float(squares.var()) * rows * columns / 2
-    if not 0.1 < varies < 3:
+    if not 0.1 < varies < (3 if unit else math.inf):
         return False
     flat = s.reshape(calls, -1)[:, :64]
     for x in (flat, flat.abs()):
