@@ -115,7 +115,7 @@ _FAMILIES = {
     _CENTRE: "mu_not_used mu_scaled mu_averaged mu_cut_off mu_squared mu_through_a_function mu_sets_the_spread "
     "noise_multiplies_mu std_multiplies_mu scale_mixes_mu scale_mixes_variance",
     _FORM: "returns_tuple returns_nothing returns_a_distribution no_tensor plain_number wrong_shape wrong_width "
-    "wrong_dtype not_finite scale_not_finite raises",
+    "wrong_dtype not_finite scale_not_finite raises loss_rounded",
     _STATE: "state_between_calls noise_changes_with_calls eval_mode_differs mean_in_eval_mode",
 }
 REMARKS = {name: remark for remark, names in _FAMILIES.items() for name in names.split()}
