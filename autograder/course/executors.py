@@ -17,7 +17,6 @@ import signal
 import socket
 import threading
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
-from multiprocessing.context import ForkServerContext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from autograder.assignment import Assignment
@@ -26,6 +25,8 @@ from autograder.quick import start_quickly
 from autograder.sandbox.outside.warm import Zygote
 
 if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext  # Windows has none
+
     from autograder.grading.settings import Settings
 
 ATTEMPTS = 2
@@ -146,7 +147,7 @@ class Processes:
             raise GraderError(DO_NOT_START) from error
 
 
-def context(assignment: Assignment) -> ForkServerContext:
+def context(assignment: Assignment) -> "ForkServerContext":
     """Of processes that judge: what they need is imported once, by the server from which they are forked."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(["autograder.course.preloaded", "__main__", f"{assignment.package}.student"])
