@@ -92,6 +92,7 @@ NEAREST = {
     "one entry 0.6 times as wide": ("noise_uneven", lambda e: times(e, (slice(None), 5, 0), 0.6)),
     "one row off centre": ("noise_not_centred", lambda e: with_(e, (slice(None), 5), e[:, 5] + 0.42)),
     "one row uniform": ("noise_cut_off", lambda e: with_(e, (slice(None), 5), uniform(e[:, 5]))),
+    "half of the last call's noise comes back": ("noise_not_fresh", lambda e: remembering(e)),
     "last column uniform": ("noise_cut_off", lambda e: with_(e, (..., -1), uniform(e[..., -1]))),
     "last column uniform from 0 to 1": ("uniform_noise", lambda e: with_(e, (..., -1), uniform(e[..., -1]) + 3**0.5)),
     "second half of the rows uniform from 0 to 1": (
@@ -142,6 +143,11 @@ NEAREST_ELSEWHERE = {
         "noise_not_fresh",
         lambda e: 0.75**0.5 * e + 0.5 * right(99, e.shape[1:]),
     ),
+    "a part of the third dimension is kept": (
+        (64, 16, 3),
+        "noise_not_fresh",
+        lambda e: with_(e, (..., 2), 0.8**0.5 * e[..., 2] + 0.2**0.5 * right(0, (16,))),
+    ),
     "cut off at 1.8": ((64, 9, 5), "noise_cut_off", lambda e: e.clamp(-1.8, 1.8)),
     "Student t with 2 degrees of freedom": (
         (64, 9, 5),
@@ -158,6 +164,14 @@ def times(e, where, factor):
 def uniform(e):
     """Uniform noise of unit spread."""
     return (torch.special.ndtr(e) - 0.5) * 12**0.5
+
+
+def remembering(e):
+    """Each call's noise holds half of that of the call before."""
+    e = e.clone()
+    for call in range(1, len(e)):
+        e[call] = 0.5 * e[call - 1] + 0.75**0.5 * e[call]
+    return e
 
 
 def fading(e, by):

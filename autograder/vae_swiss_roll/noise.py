@@ -186,19 +186,39 @@ def of_sums(e: torch.Tensor, sums: Mapping[str, tuple[float, int]], off: Mapping
 
 def the_same_in_places(e: torch.Tensor) -> tuple[str, str]:
     """(sentence, name) for noise of which some entries have a mean over the calls: a part is not drawn, or is off centre."""
-    mean = e.mean(dim=0)
-    concerned = mean.abs() > 4.5 * e.std(dim=0) / math.sqrt(len(e))
-    part = e[:, concerned]
-    if not part.numel() or bool((part == part[:1]).all()):
-        return MISSING if part.numel() and constant(part) else NOT_FRESH
-    if abs(float(mean[concerned].sign().mean())) < 0.8:  # what is kept from an earlier draw is of either sign
+    fixed = (e == e[:1]).all(dim=0)
+    if bool(fixed.any()):
+        return MISSING if constant(e[:, fixed]) else NOT_FRESH
+    t = e.mean(dim=0) / e.std(dim=0) * math.sqrt(len(e))
+    offset = offset_of_some(t)
+    if offset is None:
         return NOT_FRESH
+    part = e[:, t * math.copysign(1, offset) > abs(offset) / 2]
     try:
         moments((part - part.mean()) / part.std())
     except NotEarned as found:
         if found.misconception in {named for _, named in KURTOSIS.values()}:
             return f"In part of z: {found.sentence}", str(found.misconception)
     return OFF_CENTRE
+
+
+def offset_of_some(t: torch.Tensor) -> float | None:
+    """What is added to some of t, standard normal otherwise, where that is likelier than that some spread more widely.
+
+    What is off centre is so by one number; what is kept from an earlier draw is another in each place, of either sign.
+    """
+    t, most = t.reshape(-1, 1, 1), float(t.abs().max()) + 1
+    share = torch.tensor([1 / len(t), 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0], dtype=t.dtype)
+    offset = torch.linspace(-most, most, 8 * math.ceil(most) + 1, dtype=t.dtype).unsqueeze(1)
+    spread = torch.linspace(1, most, 8 * math.ceil(most) + 1, dtype=t.dtype).unsqueeze(1)
+
+    def likelihood(of_some: torch.Tensor) -> torch.Tensor:
+        return torch.logaddexp((1 - share).log() - t**2 / 2, share.log() + of_some).sum(dim=0)
+
+    shifted, wider = likelihood(-((t - offset) ** 2) / 2), likelihood(-((t / spread) ** 2) / 2 - spread.log())
+    if float(shifted.max()) < float(wider.max()) + 3:
+        return None
+    return float(offset[int(shifted.argmax()) // len(share)])
 
 
 OFF_CENTRE = (
