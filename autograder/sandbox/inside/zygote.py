@@ -82,6 +82,7 @@ def main(operations: str) -> None:
     control: socket.socket | None = socket.socket(fileno=CONTROL)
     while control is not None:
         control = serve(control, functools.partial(become_worker, answer, app))
+    os._exit(0)  # taking the interpreter down by parts takes a quarter of a second
 
 
 def serve(control: socket.socket, become: Callable[..., NoReturn]) -> socket.socket | None:
