@@ -86,7 +86,8 @@ _FAMILIES = {
     _SIGN: "sign_flipped mu_with_wrong_sign variance_with_wrong_sign one_with_wrong_sign one_missing "
     "logvar_with_wrong_sign constant_with_wrong_sign constant_missing",
     _UPSIDE_DOWN: "inverse_std inverse_variance variance_upside_down scale_symmetric",
-    _NO_SPREAD: "no_scale one_std_for_the_batch noise_not_unit noise_scale_varies scale_factor",
+    _NO_SPREAD: "no_scale one_std_for_the_batch noise_not_unit noise_scale_varies scale_factor "
+    "scale_depends_on_others another_entrys_logvar",
     _GRADIENT: "no_gradient part_of_the_gradient_missing backward_inside",
     _FRESH: "no_noise noise_not_fresh one_number_for_all noise_in_order noise_missing_in_places "
     "numbers_used_twice noise_shared_over_batch noise_shared_over_dimensions noise_standardised "
@@ -106,7 +107,8 @@ _FAMILIES = {
     _TERMS: "mu_missing variance_missing mu_not_squared mu_absolute mu_doubled weight_decay_on_mu entropy_only "
     "cross_entropy_only logvar_missing term_too_many logvar_to_another_power mu_to_another_power "
     "variance_to_another_power logvar_with_wrong_factor mu_with_wrong_factor variance_with_wrong_factor "
-    "constant_with_wrong_factor one_with_wrong_factor constant_in_the_logarithm variance_times_mu",
+    "constant_with_wrong_factor one_with_wrong_factor constant_in_the_logarithm variance_times_mu "
+    "logvar_for_mu mu_for_logvar",
     _OTHER: "kl_reversed moments_of_the_means arguments_exchanged squared wasserstein squared_penalties "
     "root_of_the_divergence estimated_from_samples another_prior function_of_the_divergence",
     _CUT: "free_bits exponential_cut_off capped logvar_cut_off logvar_through_a_function scale_clamped scale_shifted",
