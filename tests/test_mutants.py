@@ -381,6 +381,8 @@ PROTECTION = {
     # numbers in two shapes cannot be compared
     "student.value: wrong_shape(reply, shape[-2:])": ("summed-over-dimensions", "centre"),
     "student.loss: no_number(reply, len(x))": ("no-reduction", "value"),
+    # there are no losses to go on with
+    "kl_divergence.ask: With `beta` = 0 the loss is": ("divided-by-beta", "value"),
     # there is no z to go on with
     "reparameterize.in_evaluation: NotEarned(EVALUATION + found.sentence,": ("nothing-in-evaluation", "noise"),
 }

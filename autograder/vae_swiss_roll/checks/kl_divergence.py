@@ -219,7 +219,18 @@ def ask(student: Student, seed: int, shape: Shape) -> list[Seen]:
     betas = BETAS if shape == probes.MAIN else (BETA,)
     losses: list[dict[float, Measured]] = [{}, {}]
     for beta in betas:
-        for number, measured in enumerate(measure_both(student, x, recon_x, cases, beta)):
+        try:
+            both = measure_both(student, x, recon_x, cases, beta)
+        except NotEarned as found:
+            if beta != 0 or found.misconception != "not_finite":
+                raise
+            measure_both(student, x, recon_x, cases, BETA)  # what is not finite with any beta is told as that
+            raise NotEarned(
+                "With `beta` = 0 the loss is not a finite number: `beta` is a factor, nothing is divided by it.",
+                "not_linear_in_beta",
+                section="4. The loss",
+            ) from None
+        for number, measured in enumerate(both):
             losses[number][beta] = measured
     if shape == probes.MAIN:
         with contextlib.suppress(SubmissionError):
