@@ -298,6 +298,7 @@ NEEDED = {
     "reparameterize.gradient_in: No gradient flows from z back to": ("logvar-in-whole-numbers", "gradient_logvar"),
     "reparameterize.gradient_in: NotEarned(pytorch.wrong_gradient(name))": ("unseeded-half-detached", "gradient_logvar"),
     "kl_divergence.elsewhere: NotEarned(at(shape) + found.sentence,": ("two-dimensions-only", "prior"),
+    "kl_divergence.test_prior: NotEarned(seen_and_why, cause.misconception, section=cause.section)": ("missing-one", "prior"),
     "kl_divergence.prior: Where every posterior is the prior itself": ("missing-one", "prior"),
     "kl_divergence.prior: Your KL is not positive when one": ("std-for-var", "prior"),
     "kl_divergence.prior: Your KL is not positive away from": ("variance-subtracted", "prior"),
@@ -1290,7 +1291,7 @@ WEAKER = {
     ),
     "prior: at the usual width only": (
         K,
-        "    elsewhere(student, prior, OTHERS[1], OTHERS[4])\n",
+        "        elsewhere(student, prior, OTHERS[1], OTHERS[4])\n",
         "",
         "three-dimensions-only",
         "prior",
@@ -1397,7 +1398,7 @@ WEAKER = {
     ),
     "value: any loss": (
         K,
-        "        raise failed[0] if failed and explained.misconception is None else explained\n",
+        "        raise failed[0] if failed and cause.misconception is None else cause\n",
         "",
         "missing-half",
         "value",

@@ -30,6 +30,7 @@ class Student(pytorch.Student):
 
     Attributes:
         meets_scale, meets_centre: whether these criteria are met; None before anybody asked.
+        explained: moment as of which definitions count → what is wrong with the loss, once somebody asked.
     """
 
     POLICIES = assignment.policies
@@ -39,6 +40,7 @@ class Student(pytorch.Student):
         super().__init__(*args, **kwargs)
         self.meets_scale: bool | None = None
         self.meets_centre: bool | None = None
+        self.explained: dict[str, NotEarned] = {}
         self._same_noise: dict[tuple[str, Shape, int, bool], SameNoise | Asked] = {}
         self._gradients: dict[tuple[str, Shape, torch.dtype, bool], Gradients] = {}
         self._loss_in_brackets = False

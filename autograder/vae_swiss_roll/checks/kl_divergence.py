@@ -51,8 +51,23 @@ def test_prior(student: Student) -> None:
     if estimated(student):
         prior(student, probes.MAIN, torch.float32)
         return
-    pytorch.in_either_precision(lambda dtype: prior(student, probes.MAIN, dtype))
-    elsewhere(student, prior, OTHERS[1], OTHERS[4])
+    try:
+        pytorch.in_either_precision(lambda dtype: prior(student, probes.MAIN, dtype))
+        elsewhere(student, prior, OTHERS[1], OTHERS[4])
+    except NotEarned as found:
+        cause = explained(student) if found.misconception is None and student.varies == Varies.NOT else found
+        if cause is found or cause.misconception in (None, "not_an_average"):  # what is said where nothing else is known
+            raise
+        # `value` fails for the same reason, and points here.
+        seen_and_why = f"{found.sentence} {cause.sentence}"
+        raise NotEarned(seen_and_why, cause.misconception, section=cause.section) from None
+
+
+def explained(student: Student) -> NotEarned:
+    """What is wrong with the whole loss, told from its numbers once."""
+    if student.at not in student.explained:
+        student.explained[student.at] = diagnosis.explain(student, accepted(student.policies))
+    return student.explained[student.at]
 
 
 # At other widths; `value` says so.
@@ -188,8 +203,8 @@ def test_value(student: Student) -> None:
                 "estimated_from_samples",
             )
         pytorch.inputs_unchanged(student.loss(*probes.points(51, probes.BATCH), *probes.latents(51), 1.0), "compute_vae_loss")
-        explained = diagnosis.explain(student, averages)
-        raise failed[0] if failed and explained.misconception is None else explained
+        cause = explained(student)
+        raise failed[0] if failed and cause.misconception is None else cause
     if failed:
         raise failed[0]
     (x, recon_x), (mu, logvar) = probes.points(seed=52, batch=5), probes.latents(seed=52, shape=(5, 3))
