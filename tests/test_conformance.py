@@ -3,12 +3,14 @@
 import os
 import pathlib
 import tempfile
+import textwrap
 
 import pytest
 
 from autograder import doctor
-from autograder.errors import SandboxError
+from autograder.errors import SandboxError, WorkerDied
 from autograder.sandbox.outside import backends, bubblewrap, conformance, plain
+from autograder.sandbox.outside.limits import MIB, Limits
 from tests.conftest import with_python_open_to_all
 from tests.test_cli import run as autograder
 
@@ -106,6 +108,40 @@ def test_another_uids_processes_are_ended_when_together_they_hold_too_much():
     """
     done = with_python_open_to_all(code)
     assert done.stdout == "2 True\n6 ended\n", done.stdout + done.stderr
+
+
+HOARDS = {
+    "files without a name, never mapped": """
+        import os, time
+        kept = [os.memfd_create(f"{n}") for n in range(count)]
+        for each in kept:
+            os.write(each, bytes(20 * 2**20))
+    """,
+    "maps that processes share": """
+        import mmap, os, time
+        for _ in range(5):
+            if os.fork() == 0:
+                held = mmap.mmap(-1, count * 4 * 2**20)
+                held[:] = b"1" * len(held)
+                time.sleep(60)
+                os._exit(0)
+    """,
+}
+
+
+@pytest.mark.parametrize("hoard", HOARDS)
+def test_what_is_no_processs_private_memory_counts_too(hoard):
+    def holds(count):
+        worker = bubblewrap.start_warm(conformance.PROBES, Limits(total_memory_bytes=800 * MIB))
+        try:
+            code = f"count = {count}\n{textwrap.dedent(HOARDS[hoard])}\ntime.sleep({1 if count < 9 else 20})\nresult = True"
+            return worker.channel.call({"code": code}, {}, 30, "the hoard")[0]["result"]
+        finally:
+            worker.kill()
+
+    assert holds(5)
+    with pytest.raises(WorkerDied):
+        holds(50)
 
 
 def test_another_uid_is_refused_to_an_ordinary_user_and_where_python_is_closed(monkeypatch):

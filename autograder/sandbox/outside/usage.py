@@ -8,7 +8,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-PAGE = os.sysconf("SC_PAGE_SIZE")
 SECONDS = 0.25  # between two looks; what can be filled in that time is well below the memory of a machine that marks
 
 
@@ -42,27 +41,49 @@ class Watch:
 
 
 def held(inside: Sequence[int], limit: int) -> int:
-    """Bytes that processes hold together, files left out; exact where they might exceed `limit`, and the kernel tells."""
-    rough = sum(resident(process) for process in inside)
+    """Bytes that processes hold together, files left out; exact where they might exceed `limit`, and the kernel tells.
+
+    What is in a memfd counts, mapped or not. System V's shared memory counts while a process has it attached.
+    """
+    kept = in_memfds(inside)
+    rough = kept + sum(resident(process) for process in inside)
     # After a fork pages are shared, and the rough sum counts them once for each process. To ask exactly takes longer.
-    return rough if rough <= limit else sum(proportional(process) for process in inside)
+    return rough if rough <= limit else kept + sum(proportional(process) for process in inside)
 
 
 def resident(pid: int) -> int:
     try:
-        _, pages, shared, *_ = pathlib.Path(f"/proc/{pid}/statm").read_text().split()
-    except (OSError, ValueError):  # it has ended meanwhile
+        text = pathlib.Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except OSError:  # it has ended meanwhile
         return 0
-    return (int(pages) - int(shared)) * PAGE
+    return kilobytes(text, "RssAnon:", "RssShmem:")
 
 
 def proportional(pid: int) -> int:
     """As `resident`, each page divided among those who share it."""
     try:
-        lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return resident(pid)
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+    return kilobytes(text, "Pss_Anon:", "Pss_Shmem:")
+
+
+def kilobytes(text: str, *names: str) -> int:
+    """The sum of lines "NAME 12 kB", in bytes. A process's name, in the first line, may hold any line break but this one."""
+    return sum(int(line.split()[1]) * 1024 for line in text.split("\n") if line.startswith(names))
+
+
+def in_memfds(inside: Iterable[int]) -> int:
+    """Bytes in files that live in memory and have no name, each once."""
+    found = {}
+    for pid in inside:
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is somebody else's
+            for descriptor in os.scandir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    if str(pathlib.Path(descriptor.path).readlink()).startswith("/memfd:"):
+                        about = pathlib.Path(descriptor.path).stat()
+                        found[about.st_dev, about.st_ino] = about.st_blocks * 512
+    return sum(found.values())
 
 
 def members(pid: int) -> Iterator[int]:
