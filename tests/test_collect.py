@@ -253,6 +253,13 @@ def test_a_system_that_it_cannot_be_is_refused(system, collected, course):
     assert not (course.root / "downloaded/hw3/collected.json").exists()
 
 
+def test_what_a_student_called_a_file_is_nobodys_name_though_a_system_is_named(collected, course):
+    files = {f"{s}/hw3.ipynb": notebook(s) for s in ("ada", "bob", "eve")} | {"tom/ada_LATE_101_1_hw3.ipynb": notebook("tom")}
+    with pytest.raises(CourseError, match="nothing in it is named as Canvas does"):
+        collected(files, system=System.CANVAS)
+    assert not submitted(course)
+
+
 def test_a_system_is_one_of_those_that_there_are(course, tmp_path):
     packed({"ada_1_2_hw3.ipynb": notebook()}, tmp_path / "x.zip")
     done = commands.run("autograder", "collect", "../x.zip", "hw3", "--system", "ilias", cwd=course.root)

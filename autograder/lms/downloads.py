@@ -394,13 +394,10 @@ def counted(entries: Sequence[Entry]) -> tuple[System, dict[Entry, Named]]:
     """
     for at in range(MAX_DEPTH):
         above = [entry for entry in entries if len(entry.parts) <= at]
-        inside = collections.defaultdict[tuple[str, ...], set[str]](set)
-        for entry in entries:
-            if len(entry.parts) > at:
-                inside[entry.parts[:at]].add(unicodedata.normalize("NFC", entry.parts[at]))
+        inside = folders(at, entries)
         if any(NOTEBOOK_ENDING.search(entry.parts[-1]) for entry in above):
             break
-        votes = {system: sum(is_made_by(system, names) for names in inside.values()) for system in READERS}
+        votes = {system: sum(is_made_by(system, names) for names in inside) for system in READERS}
         system = max(READERS, key=lambda system: votes[system])
         if votes[system] >= max(len(above), 1) and 2 * votes[system] > len(inside):
             return system, at_depth(at, system, entries)
@@ -408,9 +405,24 @@ def counted(entries: Sequence[Entry]) -> tuple[System, dict[Entry, Named]]:
 
 
 def fitting(system: System, entries: Sequence[Entry]) -> dict[Entry, Named]:
-    """What names say that a system has made, the outermost that fit: students' own lie below; nothing where none fits."""
-    depths = range(MAX_DEPTH) if system in READERS else ()
-    return next(filter(None, (at_depth(at, system, entries) for at in depths)), {})
+    """What names say that a system has made; nothing where it has made those of no depth.
+
+    They are the outermost that there are in most folders of a depth: what one student's file is called counts for nothing.
+    """
+    for at in range(MAX_DEPTH) if system in READERS else ():
+        inside = folders(at, entries)
+        if 2 * sum(any(map(READERS[system][0].fullmatch, names)) for names in inside) > len(inside):
+            return at_depth(at, system, entries)
+    return {}
+
+
+def folders(at: int, entries: Sequence[Entry]) -> list[set[str]]:
+    """The names in each folder at a depth."""
+    inside = collections.defaultdict[tuple[str, ...], set[str]](set)
+    for entry in entries:
+        if len(entry.parts) > at:
+            inside[entry.parts[:at]].add(unicodedata.normalize("NFC", entry.parts[at]))
+    return list(inside.values())
 
 
 def at_depth(at: int, system: System, entries: Sequence[Entry]) -> dict[Entry, Named]:
