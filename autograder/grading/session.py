@@ -290,7 +290,7 @@ class Kernel:
             await self._client.km.interrupt_kernel()
             while (left := clock.left()) > 0:
                 with contextlib.suppress(TimeoutError):
-                    await self._client.kc.kernel_info(reply=True, timeout=left)
+                    await self._client.kc.kernel_info(reply=True, timeout=max(left, 0.5))
                     return True
             return False
 
