@@ -89,7 +89,10 @@ class Asked:
 def findings(asked: Asked, averages: Mapping[str, Average]) -> list[Finding]:
     """All that is wrong, the formula first; empty where nothing is understood."""
     if rounded(asked):
-        said = "Your loss is a whole number whatever its arguments are: something rounds it (an `int`, a `.long()`, a `round`)."
+        said = (
+            "Your loss is a whole number whatever its arguments are: something rounds it (an `int`, a `.long()`, a `round`) or "
+            "counts."
+        )
         return [Finding(said, "loss_rounded", LOSS)]
     beta, kl_alone = of_beta(asked)
     recon = of_the_reconstruction(asked)
@@ -108,6 +111,8 @@ def findings(asked: Asked, averages: Mapping[str, Average]) -> list[Finding]:
 def rounded(asked: Asked) -> bool:
     mu, logvar = probes.latents(72, (5, 3))
     losses = asked([(mu / by, logvar / by) for by in (1, 2, 3)], 0.5, perfect=False)
+    if float(losses.abs().max()) > 2**20:  # where numbers have no fractions left
+        return False
     return bool((losses == losses.round()).all()) and not bool((losses == losses[0]).all())
 
 
@@ -453,6 +458,7 @@ IN_PLACE: dict[tuple[str, str], tuple[str, str]] = {
     ("mu²", "mu⁴"): ("mu_to_another_power", "the square of `mu` is squared once more"),
     ("mu²", "√|mu|"): ("mu_to_another_power", "`mu` enters by its root, not by its square"),
     ("mu²", "exp(mu)"): ("mu_to_another_power", "an exponential of `mu` stands where its square should be"),
+    ("mu²", "exp(mu²)"): ("mu_to_another_power", "the exponential of the square of `mu` stands where the square should be"),
     ("exp(logvar)", "exp(½ logvar)"): ("std_for_variance", "the standard deviation stands where the variance should be"),
     ("exp(logvar)", "exp(2 logvar)"): ("variance_squared", "the square of the variance stands where the variance should be"),
     ("exp(logvar)", "exp(−logvar)"): ("variance_upside_down", "the variance is upside down"),
@@ -588,6 +594,7 @@ TOO_MANY = {
     "mu³": "a higher power of `mu`",
     "√|mu|": "a root of `mu`",
     "exp(mu)": "an exponential of `mu`",
+    "exp(mu²)": "an exponential of the square of `mu`",
     "exp(½ logvar)": "the standard deviation",
     "exp(2 logvar)": "the square of the variance",
     "logvar²": "the square of `logvar`",
