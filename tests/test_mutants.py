@@ -536,7 +536,7 @@ WEAKER = {
         "tensor",
     ),
     # calls with the same noise, for centre and scale
-    "one instance for each call": (S, "each=LATENTS, **shared)", "each=LATENTS)", "std-of-the-first-call", "scale"),
+    "one instance for each call": (S, "same_instance=second_call)", "same_instance=False)", "std-of-the-first-call", "scale"),
     "no second call": (S, "if again.reply.is_tensor and torch", "if False and torch", "std-of-the-first-call", "scale"),
     "a second call has the first one's noise": (
         S,

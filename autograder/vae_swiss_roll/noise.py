@@ -1,7 +1,7 @@
 """Is this standard normal noise? Statistics, each with the probability that right noise gives a value so far out.
 
-A statistic speaks against the submission when that probability is below `ALPHA`. No check asks for more than 60 of them, so
-that a right answer fails a check with a probability below 6e-10, whatever its sampler.
+A statistic speaks against the submission when that probability is below `ALPHA`. No check asks for more than 70 of them, so
+that a right answer fails a check with a probability below 7e-10, whatever its sampler.
 """
 
 import math
@@ -60,7 +60,7 @@ def standard(
         return
     later = e[1:]
     try:
-        all_calls(later / later.square().mean().sqrt(), see, repeatable, alike)
+        all_calls(later / (float(later.square().mean().sqrt()) or 1.0), see, repeatable, alike)
     except NotEarned as found:
         raise NotEarned(f"From the second call of a model on: {found.sentence}", found.misconception) from None
     raise NotEarned(

@@ -4,7 +4,7 @@ The engine (`sandbox/inside/pytorch.py`) does the rest. Nothing here knows what 
 what it is told, and judging is done elsewhere. This file is all of the assignment that reaches a worker.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -81,6 +81,20 @@ class StandIn(nn.Module):
         if name in self.LAYERS and name not in self._modules:
             setattr(self, name, self.layer(name))
         return super().__getattr__(name)
+
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """All layers, for whoever goes through them."""
+        self.make_layers()
+        return super().named_children()
+
+    def named_modules(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Module]]:
+        self.make_layers()
+        found: Iterator[tuple[str, nn.Module]] = super().named_modules(*args, **kwargs)
+        return found
+
+    def make_layers(self) -> None:
+        for name in sorted(self.LAYERS):
+            getattr(self, name)
 
     def layer(self, name: str) -> nn.Module:
         if name == "encoder":

@@ -62,7 +62,8 @@ class Student(pytorch.Student):
         """The values of calls with several (mu, logvar) and the same noise, float64, (n, *mu.shape)."""
         parts = []
         for mu, logvar in stacked(cases):
-            reply = self.reparameterize(mu, logvar, seed, each=LATENTS, one_instance=self.keeps_nothing)
+            shared = tuple(mu.shape[1:]) == probes.MAIN and self.keeps_nothing
+            reply = self.reparameterize(mu, logvar, seed, each=LATENTS, one_instance=shared)
             parts.append(self.value(reply, mu.shape).reshape(mu.shape))
         return torch.cat(parts)
 
@@ -105,8 +106,7 @@ class Student(pytorch.Student):
         """Calls at one width and batch size that differ in mu and logvar alone.
 
         Args:
-            second_call: whether they are made on an instance that was called before; else a fresh one for each, at the usual
-                width and batch size, and where something is kept from call to call.
+            second_call: whether they are made on an instance that was called before; a fresh one for each otherwise.
 
         Raises:
             SubmissionError: one of them did not return.
@@ -152,7 +152,10 @@ class Student(pytorch.Student):
 
     @functools.cached_property
     def keeps_nothing(self) -> bool:
-        """Whether a model that was called before gives what a fresh one gives: then calls may share one, which is quicker."""
+        """Whether a model that was called before gives what a fresh one gives, at the usual width and batch size.
+
+        Then calls there may share one, which is quicker.
+        """
         try:
             first, again = (self.same_noise(probes.MAIN, second_call=called).reply for called in (False, True))
         except SubmissionError:
@@ -321,8 +324,7 @@ class SameNoise:
         ((mus, logvars),) = stacked(cases)
         if second_call:
             student.reparameterize(mu, logvar, seed=seed + 1)
-        shared = {"same_instance": second_call, "one_instance": shape != probes.MAIN and student.keeps_nothing}
-        student.reparameterize(mus, logvars, seed=seed, each=LATENTS, **shared)
+        student.reparameterize(mus, logvars, seed=seed, each=LATENTS, same_instance=second_call)
         where = "From the second call of a model on: " if second_call else "" if shape == probes.MAIN else at(shape)
         return cls(student.record.calls[-1], second_call, where, mu, logvar)
 
