@@ -5,6 +5,7 @@ python -m tools.pictures lesson         of the lesson in JupyterLab, as three st
 python -m tools.pictures whole          of the whole lesson, all answered, wide and narrow, into build/lesson
 """
 
+import argparse
 import contextlib
 import os
 import pathlib
@@ -153,9 +154,12 @@ def answered(release: NotebookNode) -> NotebookNode:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "lesson":
-        lesson()
-    elif sys.argv[1] == "whole":
-        whole()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("of", help="lesson, whole, or the folder of a demonstration")
+    of = parser.parse_args().of
+    if of in ("lesson", "whole"):
+        {"lesson": lesson, "whole": whole}[of]()
+    elif (pathlib.Path(of) / "gradebook.db").is_file():
+        demonstration(pathlib.Path(of))
     else:
-        demonstration(pathlib.Path(sys.argv[1]))
+        parser.error(f"{of} is no folder of a demonstration: it holds no gradebook.db; `make demo` makes build/demo")
