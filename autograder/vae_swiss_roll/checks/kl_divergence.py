@@ -55,8 +55,11 @@ def test_prior(student: Student) -> None:
         pytorch.in_either_precision(lambda dtype: prior(student, probes.MAIN, dtype))
         elsewhere(student, prior, OTHERS[1], OTHERS[4])
     except NotEarned as found:
-        cause = explained(student) if found.misconception is None and student.varies == Varies.NOT else found
-        if cause is found or cause.misconception in (None, "not_an_average"):  # what is said where nothing else is known
+        unnamed = found.misconception is None and student.varies == Varies.NOT
+        if not unnamed and found.misconception != NOT_FINITE:
+            raise
+        cause = explained(student)
+        if cause.misconception in (None, NOT_FINITE, "not_an_average"):  # what is said where nothing else is known
             raise
         # `value` fails for the same reason, and points here.
         seen_and_why = f"{found.sentence} {cause.sentence}"
@@ -71,7 +74,8 @@ def explained(student: Student) -> NotEarned:
 
 
 # At other widths; `value` says so.
-BESIDE_THE_POINT = ("wrong_shape", "one_number_per_point", "not_finite")
+NOT_FINITE = "not_finite"
+BESIDE_THE_POINT = ("wrong_shape", "one_number_per_point", NOT_FINITE)
 
 
 def elsewhere(student: Student, judge: Callable[[Student, Shape, torch.dtype], None], *shapes: Shape) -> None:
@@ -237,7 +241,7 @@ def ask(student: Student, seed: int, shape: Shape) -> list[Seen]:
         try:
             both = measure_both(student, x, recon_x, cases, beta)
         except NotEarned as found:
-            if beta != 0 or found.misconception != "not_finite":
+            if beta != 0 or found.misconception != NOT_FINITE:
                 raise
             measure_both(student, x, recon_x, cases, BETA)  # what is not finite with any beta is told as that
             raise NotEarned(
