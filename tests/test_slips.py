@@ -126,6 +126,7 @@ MENDED = [
     "uniform at the-second-call",
     "no-mu at the-first-row",
     "stds softmax",
+    "stds plus-hundredth",
     "averages all-but-last",
     "averages batch-of-one",
     "kls half-on-one and averages data-elements",
@@ -143,6 +144,9 @@ def test_slips_that_were_hard_to_tell_are_named_right(assignment, release):
     entries = [entry for entry in selftest.slipped(assignment) if entry.name.startswith(tuple(f"{name} in" for name in MENDED))]
     chosen = list({entry.name.split(" in ")[0]: entry for entry in entries}.values())
     outcomes = selftest.slips(assignment, release, ANSWERS, chosen, lambda *progress: None, workers=1)
+    said = {outcome.entry.name.split(" in ")[0]: " ".join(outcome.messages.values()) for outcome in outcomes}
+    assert "alone: " not in said["stds plus-hundredth"]  # it is wrong where `logvar` is small or large, wherever that stands
+    assert "In point 1 of 128 alone: " in said["no-mu at the-first-row"]
     assert {o.entry.name.split(" in ")[0] for o in outcomes} == set(MENDED)
     assert [(o.entry.name, o.lost) for o in outcomes if o.naming != selftest.Naming.RIGHT] == []
 

@@ -751,10 +751,11 @@ def named_average(factor: float, law: Law, averages: Mapping[str, Average]) -> l
         name, sentence = BY_POWERS[a, b]
         found.append(Finding(sentence, name, AVERAGING))
     elif a not in (0,) or b not in (0, 1):
+        exponents = {"the batch size": a, "the number of latent dimensions": b}
+        grows = " and ".join(f"with {what} to the power {exponent}" for what, exponent in exponents.items() if exponent)
         found.append(
             Finding(
-                f"Beside a mean over all elements your KL grows with the batch size to the power {a} and with the number of "
-                f"latent dimensions to the power {b}.",
+                f"Beside a mean over all elements your KL grows {grows}.",
                 "wrong_average",
                 AVERAGING,
             )

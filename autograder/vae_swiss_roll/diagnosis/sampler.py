@@ -18,7 +18,7 @@ def not_centred(found: SameNoise) -> NotEarned:
     """The NotEarned for a z that does not move with mu one to one."""
     mu, logvar = found.mu.double(), found.logvar.double()
     moved, noise = found.z - found.at_zero, found.at_one / found.at_one.abs().max().clamp(min=1e-12)
-    here, part = where_off((moved - mu).abs() > ATOL + 1e-4 * mu.abs())
+    here, part = where_off((moved - mu).abs() > ATOL + 1e-4 * mu.abs(), mu)
 
     def is_(curve: torch.Tensor) -> bool:
         return fitting.same(moved[part], curve[part], atol=ATOL)
@@ -45,14 +45,17 @@ def not_centred(found: SameNoise) -> NotEarned:
     return NotEarned(found.where + here + " Or: ".join(dict.fromkeys(sentence for sentence, _ in said)), names or None)
 
 
-def where_off(off: torch.Tensor) -> tuple[str, torch.Tensor]:
+def where_off(off: torch.Tensor, of: torch.Tensor) -> tuple[str, torch.Tensor]:
     """(in which points or dimensions alone, in words, their entries); ("", all entries) where it is no such part.
 
     The entries are a mask, (batch, latent).
 
     Args:
         off: (batch, latent), which entries are wrong; a wrong formula may be right at some of them.
+        of: (batch, latent), what they were made of: those where it is large, or small, are no part of a batch.
     """
+    if by_size(off, of):
+        return "", torch.ones_like(off)
     for axis, one, several in ((1, "latent dimension", "latent dimensions"), (0, "point", "points of the batch")):
         concerned = off.any(dim=1 - axis)
         places = concerned.nonzero().flatten().tolist()
@@ -62,6 +65,12 @@ def where_off(off: torch.Tensor) -> tuple[str, torch.Tensor]:
         which = f"some {several}" if len(places) > 1 else f"{one} {places[0] + 1} of {len(concerned)}"
         return f"In {which} alone: ", entries
     return "", torch.ones_like(off)
+
+
+def by_size(off: torch.Tensor, of: torch.Tensor) -> bool:
+    """Whether it is the size of `of` that decides which are wrong: in its order right and wrong change three times at most."""
+    ordered = off.flatten()[of.flatten().argsort()]
+    return int(off.sum()) >= 8 and int((ordered[1:] != ordered[:-1]).sum()) <= 3
 
 
 EXCHANGED = (
@@ -153,7 +162,7 @@ def wrong_scale(agrees: Callable[[misconceptions.Formula], bool], found: SameNoi
     shared = of_others(ratio, logvar)
     if shared is not None:
         return NotEarned(found.where + shared[0], shared[1])
-    here, part = where_off((ratio * ((1 - logvar) / 2).exp() - 1).abs() > 4e-3)
+    here, part = where_off((ratio * ((1 - logvar) / 2).exp() - 1).abs() > 4e-3, logvar)
     v, r = logvar[part], ratio[part]
     if here == "":
         known = misconceptions.matching(misconceptions.SCALE, agrees)
