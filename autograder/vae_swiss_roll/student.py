@@ -84,7 +84,7 @@ class Student(pytorch.Student):
         return torch.cat([self.value(reply, (chunk(mu), *mu.shape)) for reply in replies])
 
     def draws(self, mu: torch.Tensor, logvar: torch.Tensor, seed: int, n: int, **how: Any) -> torch.Tensor:
-        """The values of n calls of one instance, float64, (n, *mu.shape); n is a multiple of 32."""
+        """The values of n calls of one instance, float64, (n, *mu.shape); n is as for `draw`."""
         return self.drawn(self.draw(mu, logvar, seed, n, **how), mu)
 
     def gradients(self, shape: Shape, dtype: torch.dtype, second_call: bool = False) -> "Gradients":

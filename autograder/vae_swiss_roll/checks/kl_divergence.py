@@ -73,8 +73,8 @@ def explained(student: Student) -> NotEarned:
     return student.explained[student.at]
 
 
-# At other widths; `value` says so.
 NOT_FINITE = "not_finite"
+# At other widths; `value` says so.
 BESIDE_THE_POINT = ("wrong_shape", "one_number_per_point", NOT_FINITE)
 
 
