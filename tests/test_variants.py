@@ -127,7 +127,9 @@ def test_seeds_are_refused_where_whole_notebooks_are_graded():
 
 
 def test_ctrl_c_ends_all_processes():
-    running = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    # Where the tests run in the background of a script, Ctrl-C is ignored, and would be by whatever they start.
+    command = ["env", "--default-signal=INT", *COMMAND]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     try:
         while running.poll() is None and not [pid for pid in below(running.pid) if name(pid) == "bwrap"]:
             time.sleep(0.2)
