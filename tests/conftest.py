@@ -18,6 +18,7 @@ import venv
 import hypothesis
 import nbformat
 import pytest
+import torch
 from nbgrader import api
 
 from autograder import assignment as assignments
@@ -33,6 +34,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 # The same cases on every run; `pytest --hypothesis-profile default` looks for others.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same")
+
+torch.set_num_threads(1)  # there are as many processes as cores
 
 # The version that nbgrader writes into a new gradebook; it starts a program for two seconds to ask for it, which is on the
 # path of whoever has activated the environment.

@@ -148,6 +148,12 @@ def test_the_score_is_one_plain_float_for_nbgrader(run):
 
 
 def test_running_the_checks_leaves_the_graders_process_as_it_was(run):
-    before = torch.get_default_dtype(), pathlib.Path.cwd(), shutil.which("python3")
-    run("pass")
-    assert before == (torch.get_default_dtype(), pathlib.Path.cwd(), shutil.which("python3"))
+    def process():
+        return torch.get_default_dtype(), torch.get_num_threads(), pathlib.Path.cwd(), shutil.which("python3")
+
+    torch.set_num_threads(2)
+    before = process()
+    run("assert __import__('torch').get_num_threads() == 1")
+    found = process()
+    torch.set_num_threads(1)
+    assert found == before

@@ -168,8 +168,6 @@ def cores(workers: int) -> list[int] | list[None]:
 def start_process(operations: pathlib.Path | None = None, twin: socket.socket | None = None, core: int | None = None) -> None:
     """In a new process of this machine, with a warm process of its own at the other end of `twin`, a control socket."""
     start_quickly()
-    import torch
-
     if core is not None:
         os.sched_setaffinity(0, {core})
     gc.freeze()  # what was imported is not looked at again
@@ -177,7 +175,6 @@ def start_process(operations: pathlib.Path | None = None, twin: socket.socket | 
         Zygote.adopt(operations, twin)
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is the driver's to answer; sandboxes do not inherit this
     threading.Thread(target=end_with_the_driver, daemon=True).start()
-    torch.set_num_threads(1)  # the processes use the cores; threads beside them cost half as much again in waiting
 
 
 def end_with_the_driver() -> None:

@@ -11,7 +11,7 @@ from autograder.criteria import Asked, Criterion, NotEarned, Record
 from autograder.errors import ChecksError, GraderError, SubmissionError
 from autograder.grading.explain import explain, no_answer
 from autograder.grading.kept_pytest import Checks, criteria, criterion_of
-from autograder.grading.pytorch import Student, came_back
+from autograder.grading.pytorch import Student, came_back, one_thread
 from autograder.grading.verdict import CheckResult, Evidence, Outcome
 
 
@@ -39,7 +39,8 @@ def judge(
     """
     expected = criteria(assignment, points, cells)
     collector = Collector(assignment, student, source, expected, evidence, at)
-    Checks.of(assignment.checks(cells)).run(collector)
+    with one_thread():
+        Checks.of(assignment.checks(cells)).run(collector)
     if collector.broken is not None:
         name, error = collector.broken
         if isinstance(error, GraderError):

@@ -7,6 +7,7 @@ assignments is here: describing what came back, finite differences, changed inpu
 """
 
 import builtins
+import contextlib
 import enum
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,17 @@ RTOL = {CPU: 1e-4, CUDA: 2e-3}
 DIFFERENCE = {"float64": (1e-5, 1e-3), "float32": (1e-2, 1e-2)}
 CASES = 8  # of different arguments in one call, for the same reason as:
 CHUNK = 32  # repeated draws in one call, so that a slow answer does not meet the time limit of a call
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """With one of torch's threads: several wait for one another longer than they work, and take other processes' cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Mistake(enum.StrEnum):
