@@ -27,6 +27,7 @@ from autograder.vae_swiss_roll import samples
 from autograder.vae_swiss_roll.policies import POLICIES
 from tests.lms import canvas_sheet
 from tests.test_notebooks import SANITIZING
+from tools.pictures import OF_THE_LESSON
 
 ROOT = pathlib.Path(__file__).parent.parent
 BIN = pathlib.Path(sys.executable).parent
@@ -140,6 +141,11 @@ def is_the_environment(name):
     assert name == ENVIRONMENT["name"]
 
 
+def is_taken(picture):
+    """`test_jupyterlab.py` has the screens of such a lesson taken."""
+    assert picture in OF_THE_LESSON
+
+
 def has_these_options(command):
     """That the program's help names each; `test_grade.py` marks on a cluster."""
     program, subcommand = command.split()[:2]
@@ -158,6 +164,7 @@ NOT_RUN = {
     r"pip install (.+)": are_packages_we_depend_on,
     r"(jupyter) lab": is_installed,
     r"(autograder) selftest --fast": judges_some_entries,
+    r"python -m tools.pictures (\w+)": is_taken,
     r"(?:srun --ntasks \d+ )?(dask (?:scheduler|worker)\b.*)": has_these_options,
     r"(autograder grade .*--scheduler tcp://HOST:\d+)": has_these_options,
     r"conda env create --file (\S+)": is_a_file,

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -134,7 +134,7 @@ def tree(page: Page) -> list[str]:
     return lines
 
 
-def pictures(page: Page) -> list[str]:
-    """The name of each picture in the notebook, as a screen reader says it; "" where it has none."""
-    words = [line.strip() for line in tree(page)]
+def pictures(lines: Iterable[str]) -> list[str]:
+    """The name of each picture in a `tree`, as a screen reader says it; "" where it has none."""
+    words = [line.strip() for line in lines]
     return [word.removeprefix("image").strip() for word in words if word.split(" ")[0] == "image"]

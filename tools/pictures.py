@@ -22,12 +22,12 @@ from collections.abc import Iterator
 import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from autograder.assignment import load
 from autograder.course.fill import cell, fill
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, loss, sampler
-from tools.lab import lab, tree
+from tools.lab import Lab, lab, tree
 
 ROOT = pathlib.Path(__file__).parent.parent
 NAME = "vae_swiss_roll"
@@ -106,42 +106,47 @@ def formgrader(course: pathlib.Path) -> Iterator[str]:
             server.wait()
 
 
-def lesson() -> None:
+def lesson(folder: pathlib.Path, there: Lab, browser: Browser) -> None:
     """Of the release, after Run All."""
     release = nbformat.read(RELEASE, as_version=4)
-    with tempfile.TemporaryDirectory() as folder, lab(pathlib.Path(folder)) as (there, browser):
-        for picture, (answers, until, top) in IN_JUPYTERLAB.items():
-            student = pathlib.Path(folder, pathlib.Path(picture).stem)
-            student.mkdir()
-            nbformat.write(fill(release, answers), student / RELEASE.name)
-            page = there.open(browser, f"{student.name}/{RELEASE.name}", width=1000, height=720)
-            there.choose(page, "Run", "Run All Cells", until)
-            page.locator(".jp-Cell").filter(has_text=top).first.evaluate("cell => cell.scrollIntoView({block: 'start'})")
-            page.wait_for_timeout(500)
-            page.screenshot(path=ROOT / picture)
-            page.close()
-            print(picture)
+    for picture, (answers, until, top) in IN_JUPYTERLAB.items():
+        student = folder / pathlib.Path(picture).stem
+        student.mkdir()
+        nbformat.write(fill(release, answers), student / RELEASE.name)
+        page = there.open(browser, f"{student.name}/{RELEASE.name}", width=1000, height=720)
+        there.choose(page, "Run", "Run All Cells", until)
+        page.locator(".jp-Cell").filter(has_text=top).first.evaluate("cell => cell.scrollIntoView({block: 'start'})")
+        page.wait_for_timeout(500)
+        page.screenshot(path=ROOT / picture)
+        page.close()
+        print(picture)
 
 
-def whole() -> None:
-    """Of all that a student sees of the lesson, screen by screen, and what a screen reader is told of it."""
-    shutil.rmtree(WHOLE, ignore_errors=True)
-    WHOLE.mkdir(parents=True)
-    with tempfile.TemporaryDirectory() as folder, lab(pathlib.Path(folder)) as (there, browser):
-        nbformat.write(answered(nbformat.read(RELEASE, as_version=4)), pathlib.Path(folder, RELEASE.name))
-        page = there.open(browser, RELEASE.name)
-        there.choose(page, "Run", "Run All Cells", "were looked up in")
-        (WHOLE / "accessibility.txt").write_text("\n".join(tree(page)) + "\n", encoding="utf-8")
-        panel = page.locator(".jp-Notebook .jp-WindowedPanel-outer")
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 1000})
-            page.wait_for_timeout(2000)  # the formulas are set anew
-            height, seen = panel.evaluate("panel => [panel.scrollHeight, panel.clientHeight]")
-            for number, top in enumerate(range(0, height, seen), start=1):
-                panel.evaluate("(panel, top) => { panel.scrollTop = top; }", top)
-                page.wait_for_timeout(300)
-                panel.screenshot(path=WHOLE / f"{width}-{number:02}.png")
-        print(WHOLE.relative_to(ROOT))
+def whole(folder: pathlib.Path, there: Lab, browser: Browser) -> None:
+    """Of all that a student sees of the lesson, and what a screen reader is told of it."""
+    nbformat.write(answered(nbformat.read(RELEASE, as_version=4)), folder / RELEASE.name)
+    page = there.open(browser, RELEASE.name)
+    there.choose(page, "Run", "Run All Cells", "were looked up in")
+    screens(page, WHOLE)
+    print(WHOLE.relative_to(ROOT))
+
+
+def screens(page: Page, to: pathlib.Path) -> None:
+    """Of a notebook, screen by screen in each width, and what a screen reader is told of it: into a folder, made anew."""
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir(parents=True)
+    (to / "accessibility.txt").write_text("\n".join(tree(page)) + "\n", encoding="utf-8")
+    panel = page.locator(".jp-Notebook .jp-WindowedPanel-outer")
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(2000)  # the formulas are set anew
+        height, seen = panel.evaluate("panel => [panel.scrollHeight, panel.clientHeight]")
+        shown = panel.bounding_box()
+        assert shown is not None
+        for number, top in enumerate(range(0, height, seen), start=1):
+            panel.evaluate("(panel, top) => { panel.scrollTop = top; }", top)
+            page.wait_for_timeout(300)
+            page.screenshot(path=to / f"{width}-{number:02}.png", clip=shown)
 
 
 def answered(release: NotebookNode) -> NotebookNode:
@@ -153,12 +158,16 @@ def answered(release: NotebookNode) -> NotebookNode:
     return nb
 
 
+# What is taken of the lesson in a JupyterLab, by the command's argument.
+OF_THE_LESSON = {"lesson": lesson, "whole": whole}
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("of", help="lesson, whole, or the folder of a demonstration")
     of = parser.parse_args().of
-    if of in ("lesson", "whole"):
-        {"lesson": lesson, "whole": whole}[of]()
+    if of in OF_THE_LESSON:
+        with tempfile.TemporaryDirectory() as folder, lab(pathlib.Path(folder)) as (there, browser):
+            OF_THE_LESSON[of](pathlib.Path(folder), there, browser)
     elif (pathlib.Path(of) / "gradebook.db").is_file():
         demonstration(pathlib.Path(of))
     else:
