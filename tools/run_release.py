@@ -20,11 +20,12 @@ CELL, MESSAGE = "reparameterize", "Task 1 is still to do"
 def main(path):
     """Exits with a sentence unless the first cell that fails is the first test cell, with the task's message.
 
-    A run may go on from there: cells tagged `raises-exception` do not stop it.
+    There the run ends, although cells tagged `raises-exception` would not stop it.
     """
     nb = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(nb, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}})
+        client.force_raise_errors = True
         with contextlib.suppress(CellExecutionError):
             client.execute()
     errors = [(cell, output) for cell in nb.cells for output in cell.get("outputs", []) if output.output_type == "error"]
