@@ -16,30 +16,55 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.sandboxed
 
 SANITIZING = ROOT / "tests" / "nbval.cfg"
+COMPARED = "data-facts"  # a cell whose output is compared with the stored one
 
 
-def nbval(path, cwd):
-    """nbval on a notebook: fails where a cell raises, and where a tagged cell's output is not the stored one."""
-    options = ["--nbval-lax", "--nbval-sanitize-with", SANITIZING, "--nbval-cell-timeout=900", "-q"]
+@pytest.fixture(scope="module")
+def ran(assignment, release, tmp_path_factory):
+    """{notebook: {number of the code cell: whether nbval passed it}}, and all that nbval said.
+
+    nbval fails a cell that raises, and a tagged cell whose output is not the stored one. It gets the release up to its first
+    test cell, and the master with a tagged cell twice more at its end, once with another stored output.
+    """
+    folder = tmp_path_factory.mktemp("notebooks")
+    master, cut = copy.deepcopy(assignment.master), copy.deepcopy(release)
+    for more in ("", "one line more\n"):
+        again = copy.deepcopy(next(c for c in master.cells if c.id == COMPARED))
+        again.id, again.outputs[0].text = f"again{len(more)}", again.outputs[0].text + more
+        master.cells.append(again)
+    cut.cells = cut.cells[: cut.cells.index(cell(cut, "reparameterize"))]
+    options = ["--nbval-lax", "--nbval-sanitize-with", SANITIZING, "--nbval-cell-timeout=900", "-q", "-rpf"]
     options += ["-p", "no:cacheprovider", "-c", "/dev/null"]
-    return subprocess.run([sys.executable, "-m", "pytest", *options, str(path)], cwd=cwd, capture_output=True, text=True)
+    for name, notebook in (("master.ipynb", master), ("release.ipynb", cut)):
+        nbformat.write(notebook, folder / name)
+        options.append(name)
+    done = subprocess.run([sys.executable, "-m", "pytest", *options], cwd=folder, capture_output=True, text=True)
+    passed = {"master": {}, "release": {}}
+    for word, name, number in re.findall(r"^(PASSED|FAILED) (?:\S*/)?(\w+)\.ipynb::Cell (\d+)", done.stdout, re.MULTILINE):
+        passed[name][int(number)] = word == "PASSED"
+    return passed, done.stdout
 
 
-def test_the_master_runs_and_its_deterministic_outputs_are_those_stored(tmp_path, assignment):
-    path = tmp_path / "master.ipynb"
-    nbformat.write(assignment.master, path)
-    compared = [c.id for c in assignment.master.cells if "nbval-check-output" in c.metadata.get("tags", [])]
-    assert {"data-facts", "reparameterize", "kl-divergence"} <= set(compared)
-    done = nbval(path, tmp_path)
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) == sum(c.cell_type == "code" for c in assignment.master.cells)
+def test_the_master_runs_and_its_deterministic_outputs_are_those_stored(assignment, ran):
+    passed, said = ran
+    cells = [c for c in assignment.master.cells if c.cell_type == "code"]
+    compared = {c.id for c in cells if "nbval-check-output" in c.metadata.get("tags", [])}
+    assert {COMPARED, "reparameterize", "kl-divergence"} <= compared
+    assert [passed["master"].get(number) for number in range(len(cells))] == [True] * len(cells), said[-4000:]
 
 
-def test_nbval_notices_when_an_output_is_not_the_stored_one(tmp_path, assignment):
-    changed = up_to(assignment.master, "vae_model")
-    next(c for c in changed.cells if c.id == "data-facts").outputs[0].text += "one line more\n"
-    nbformat.write(changed, tmp_path / "changed.ipynb")
-    assert "Cell outputs differ" in nbval(tmp_path / "changed.ipynb", tmp_path).stdout
+def test_nbval_notices_when_an_output_is_not_the_stored_one(assignment, ran):
+    passed, said = ran
+    same = sum(c.cell_type == "code" for c in assignment.master.cells)
+    assert (passed["master"].get(same), passed["master"].get(same + 1)) == (True, False), said[-4000:]
+    assert "Cell outputs differ" in said
+    assert "one line more" in said
+
+
+def test_the_release_runs_up_to_its_first_test_cell(release, ran):
+    passed, said = ran
+    before = [c for c in release.cells[: release.cells.index(cell(release, "reparameterize"))] if c.cell_type == "code"]
+    assert passed["release"] == dict.fromkeys(range(len(before)), True), said[-4000:]
 
 
 @pytest.mark.parametrize(
@@ -64,19 +89,6 @@ def test_numbers_are_compared_as_the_file_states(one, other, alike):
     assert (one == other) is alike
 
 
-def test_the_release_runs_up_to_its_first_test_cell(tmp_path, release):
-    nbformat.write(up_to(release, "reparameterize"), tmp_path / "cut.ipynb")
-    done = nbval(tmp_path / "cut.ipynb", tmp_path)
-    assert done.returncode == 0, done.stdout[-4000:]
-
-
-def test_the_first_test_cell_of_the_release_says_which_task_is_to_do(release):
-    path = ROOT / "notebooks" / "vae_swiss_roll" / "vae_swiss_roll.ipynb"
-    done = subprocess.run([sys.executable, ROOT / "tools" / "run_release.py", path], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "ran up to reparameterize and said: Task 1 is still to do" in done.stdout
-
-
 def test_the_master_is_stored_with_its_outputs_and_no_machines_traces(assignment):
     text = json.dumps(assignment.master)
     assert "/root/" not in text
@@ -88,10 +100,3 @@ def test_the_master_is_stored_with_its_outputs_and_no_machines_traces(assignment
         assert cell(assignment.master, grade_id).outputs[-1].data["text/plain"] == points
     for grade_id in ("experiment_dynamics", "experiment_beta"):
         assert any("image/png" in o.get("data", {}) for o in cell(assignment.master, grade_id).outputs)
-
-
-def up_to(nb, grade_id):
-    """A copy without the cell of that grade_id and all after it."""
-    nb = copy.deepcopy(nb)
-    nb.cells = nb.cells[: nb.cells.index(cell(nb, grade_id))]
-    return nb
