@@ -26,6 +26,7 @@ from autograder.nbgrader.configuration import Traits
 from autograder.sandbox.outside.limits import GIB, MIB, Limits
 from autograder.vae_swiss_roll import samples
 from autograder.vae_swiss_roll.policies import POLICIES
+from tests import commands
 from tests.lms import canvas_sheet
 from tests.test_notebooks import SANITIZING
 from tools.pictures import OF_THE_LESSON
@@ -131,7 +132,7 @@ def is_a_file(path):
 
 def judges_some_entries(command):
     """Each of the two tasks; `test_catalogue.py` judges them all."""
-    made = run(command, "selftest", "--fast", "missing-mu", "uniform-eps")
+    made = commands.run(command, "selftest", "--fast", "missing-mu", "uniform-eps")
     assert made.returncode == 0, made.stdout + made.stderr
 
 
@@ -196,8 +197,8 @@ def test_what_the_pages_only_name_is_there(command):
     asks(argument)
 
 
-def run_script(commands, folder):
-    return run("bash", "-euxo", "pipefail", "-c", "\n".join(commands), cwd=folder)
+def run_script(lines, folder):
+    return run("bash", "-euxo", "pipefail", "-c", "\n".join(lines), cwd=folder)
 
 
 def settings_on_their_page():
