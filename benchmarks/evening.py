@@ -19,7 +19,7 @@ import sys
 import tempfile
 
 import psutil
-from grading import BIN, NAME, Cost, Maker, measured
+from grading import BIN, NAME, Cost, Maker, count_lost, measured
 from nbgrader.api import Gradebook
 
 from autograder.course.executors import own_cores
@@ -66,6 +66,8 @@ def evening(maker, n, parts, **how):
             mark_one(root)
         print(f"{' '.join(command)}: {n} submissions …", file=sys.stderr)
         costs[part] = measured(part, n, [str(BIN / command[0]), *command[1:]], root)
+        if part == "mark":
+            count_lost(costs[part], root, "stock" in how)
         if part == "feedback" and (pages := len(list(root.glob(f"feedback/*/{NAME}/*.html")))) != n and "stock" not in how:
             raise SystemExit(f"{pages} of {n} pages were written; look into it before you believe a figure")
     shutil.rmtree(root)

@@ -174,10 +174,7 @@ class Maker:
         root = self.course(n, stock, naive)
         print(f"{label}: {n} submissions …", file=sys.stderr)
         cost = measured(label, n, [str(BIN / command[0]), *command[1:]], root)
-        marked = len(list(root.glob(f"autograded/*/{NAME}/{NAME}.ipynb")))
-        if marked != n and not stock:  # stock nbgrader loses a submission whose kernel dies
-            raise SystemExit(f"{label}: {marked} of {n} were marked; look into it before you believe a figure")
-        cost.lost = n - marked
+        count_lost(cost, root, stock)
         shutil.rmtree(root)
         return cost
 
@@ -203,6 +200,14 @@ class Maker:
         if cost.lost == n:
             raise SystemExit(f"{label}: none was marked: {(root / 'said.txt').read_text()[-2000:]}")
         return cost
+
+
+def count_lost(cost, root, stock=False):
+    """Sets how many of the class in a folder got no mark."""
+    marked = len(list(root.glob(f"autograded/*/{NAME}/{NAME}.ipynb")))
+    if marked != cost.n and not stock:  # stock nbgrader loses a submission whose kernel dies
+        raise SystemExit(f"{cost.label}: {marked} of {cost.n} were marked; look into it before you believe a figure")
+    cost.lost = cost.n - marked
 
 
 def made_naive(nb):
