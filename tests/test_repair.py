@@ -79,11 +79,21 @@ def test_no_ids_of_cells_keep_the_reading_going_and_each_reading_gives_the_same(
     nbformat.validate(repaired(handed_in, assignment)[0])
 
 
-def test_a_deleted_test_cell_comes_back_where_it_was(handed_in, assignment):
-    handed_in.cells.remove(cell(handed_in, "reparameterize"))
+@pytest.mark.parametrize("grade_id", ["reparameterize", "kl_divergence"])
+def test_a_deleted_test_cell_comes_back_where_it_was(handed_in, assignment, grade_id):
+    intact, _ = repaired(handed_in, assignment)
+    handed_in.cells.remove(cell(handed_in, grade_id))
     nb, notes = repaired(handed_in, assignment)
-    assert order(nb) == CELLS
-    assert notes == ["The cell `reparameterize` was missing and was put back."]
+    assert [c.source for c in nb.cells] == [c.source for c in intact.cells]
+    assert notes == [f"The cell `{grade_id}` was missing and was put back."]
+
+
+def test_a_deleted_test_cell_comes_back_below_what_the_student_put_in(handed_in, assignment):
+    handed_in.cells.remove(cell(handed_in, "kl_divergence"))
+    training = next(n for n, c in enumerate(handed_in.cells) if "def train_vae" in c.source)
+    handed_in.cells.insert(training + 1, new_code_cell("mine = 1"))
+    nb, _ = repaired(handed_in, assignment)
+    assert nb.cells[nb.cells.index(cell(nb, "kl_divergence")) - 1].source == "mine = 1"
 
 
 def test_a_deleted_solution_cell_comes_back_empty_so_that_an_answer_elsewhere_counts(handed_in, assignment):

@@ -158,7 +158,8 @@ def repair(nb: NotebookNode, master: NotebookNode) -> list[str]:
             at = nb.cells.index(previous) + 1 if previous is not None else 0
             if not original.metadata.nbgrader.solution:  # a task may have been answered below its cell
                 following = [nb.cells.index(found[other]) for other in after(grade_id, wanted) if other in found]
-                at = min((place for place in following if place >= at), default=at)
+                last = min((place for place in following if place >= at), default=at)
+                at += above_the_lessons_own(nb.cells[at:last], original, master)
             found[grade_id] = blank(original)
             nb.cells.insert(at, found[grade_id])
             notes.append(f"The cell `{grade_id}` was missing and was put back.")
@@ -167,6 +168,19 @@ def repair(nb: NotebookNode, master: NotebookNode) -> list[str]:
     unique_ids(nb.cells)
     nb.metadata = copy.deepcopy(master.metadata)
     return notes
+
+
+def above_the_lessons_own(cells: Sequence[NotebookNode], original: NotebookNode, master: NotebookNode) -> int:
+    """The first place among cells below which nothing stands but what the lesson has below the original.
+
+    Where that is the last place that is judged, nothing below it is run: the lesson's training takes seconds.
+    """
+    start = next(number for number, cell in enumerate(master.cells) if cell is original)
+    lesson = {cell.source for cell in master.cells[start:] if "nbgrader" not in cell.metadata}
+    at = len(cells)
+    while at and cells[at - 1].source in lesson:
+        at -= 1
+    return at
 
 
 def after(grade_id: str, wanted: Iterable[str]) -> list[str]:
