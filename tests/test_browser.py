@@ -400,6 +400,20 @@ def test_points_and_comment_stay_and_the_totals_agree(formgrader, course, assign
 # --- a page for people ------------------------------------------------------------------------------------------------
 
 
+# Most of a page is pieces of code and formulas. Of those that look alike one is left, and axe-core takes an eighth of the time.
+ONE_OF_EACH = """() => {
+    const seen = new Set();
+    for (const piece of document.querySelectorAll('pre span, math *')) {
+        const style = getComputedStyle(piece), look = [style.color, style.fontSize, style.fontWeight];
+        look.push(piece.cloneNode().outerHTML);
+        for (let above = piece.parentElement; above !== document.body; above = above.parentElement)
+            look.push(above.tagName, above.className);
+        if (seen.has(look.join()) && !piece.childElementCount) piece.remove();
+        seen.add(look.join());
+    }
+}"""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1200])
 def test_a_feedback_page_reads_well_on_any_screen(width, scheme, failing, visit):
@@ -409,6 +423,7 @@ def test_a_feedback_page_reads_well_on_any_screen(width, scheme, failing, visit)
     page.emulate_media(color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate(ONE_OF_EACH)
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run({resultTypes: ['violations']})")
     assert not [(one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"]) for one in found["violations"]]
