@@ -168,6 +168,8 @@ def cores(workers: int) -> list[int] | list[None]:
 def start_process(operations: pathlib.Path | None = None, twin: socket.socket | None = None, core: int | None = None) -> None:
     """In a new process of this machine, with a warm process of its own at the other end of `twin`, a control socket."""
     start_quickly()
+    import torch  # noqa: F401  where that does not work, the process does not start, and the driver can say so
+
     if core is not None:
         os.sched_setaffinity(0, {core})
     gc.freeze()  # what was imported is not looked at again
