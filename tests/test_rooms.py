@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import textwrap
 
 import pytest
 
@@ -209,18 +210,25 @@ def test_importing_a_module_changes_nothing_of_its_process():
         assert threading.active_count() == threads
         assert sys.modules.get("rfc3987_syntax", True) is not None
     """
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(line[8:] for line in code.splitlines())], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["autograder.cli", "autograder.course.executors", "autograder.course.batch"])
-def test_what_hands_out_and_records_imports_neither_torch_nor_pytest(name):
-    """They take a second of every run; the processes that mark import them meanwhile."""
-    code = f"import importlib, sys; importlib.import_module({name!r}); print({{'torch', 'pytest'}} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "set()\n", done.stderr
+def test_a_command_imports_only_what_it_needs():
+    """nbgrader takes half a second of every run, torch and pytest a second; where submissions are handed out and recorded, the
+    processes that mark import these two meanwhile."""
+    code = f"""
+        import importlib, pathlib, sys
+        from autograder import cli
+        from autograder.nbgrader import configuration
+        configuration.settings(configuration.read(pathlib.Path({str(PACKAGE.parent)!r})))
+        print({{"torch", "pytest", "nbgrader"}} & set(sys.modules))
+        for name in ("executors", "batch"):
+            importlib.import_module(f"autograder.course.{{name}}")
+            print({{"torch", "pytest"}} & set(sys.modules))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.stdout == "set()\n" * 3, done.stderr
 
 
 # --- what a kept result depends on -----------------------------------------------------------------------------------

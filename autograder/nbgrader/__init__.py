@@ -14,6 +14,7 @@ late costs, late.py and deadlines.py.
 A course's `nbgrader_config.py` needs two lines, `from autograder.nbgrader import configure` and `configure(c)`.
 """
 
+import importlib.util
 import pathlib
 from typing import Any
 
@@ -90,12 +91,13 @@ PAGES: Sections = {
 
 def configure(c: Config) -> None:
     """Sets what marking outside needs, for all assignments of a course. What the course sets itself, before or after, stays."""
-    import nbgrader
-
+    nbgrader = importlib.util.find_spec("nbgrader")  # not imported: that takes half a second, and not every command needs it
+    assert nbgrader is not None
+    assert nbgrader.origin is not None
     # nbgrader's own templates come second.
     templates = [
         str(pathlib.Path(__file__).parent / "templates"),
-        str(pathlib.Path(nbgrader.__file__).parent / "server_extensions/formgrader/templates"),
+        str(pathlib.Path(nbgrader.origin).parent / "server_extensions/formgrader/templates"),
     ]
     places = {"extra_template_basedirs": templates, "extra_template_paths": templates[1:]}  # ours extend nbgrader's by path
     pages: Sections = {"HTMLExporter": {**PAGES["HTMLExporter"], **places}}
