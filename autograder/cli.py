@@ -354,7 +354,7 @@ def collect(
         systems[system] if system is not None else None,
         dry_run,
     )
-    with folder.grader_failures(), folder.quiet(), folder.on_path():
+    with folder.grader_failures(), folder.quiet(), folder.no_alembic():
         rows = lms_collect.collect(place.coursedir, named, [pathlib.Path(source) for source in sources], options)
     if as_json:
         for row in rows:

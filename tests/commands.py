@@ -3,9 +3,9 @@
 test ── socket, a request per command ──► server, which has imported what the commands need ── fork ──► the command itself
 
 A command runs as from a terminal: its own process, folder, environment, arguments and streams. What takes seconds to start is
-started once, by the server: the warm process from which its sandboxes come, multiprocessing's fork server, and the program that
-nbgrader asks for the version of a new gradebook. What is about starting itself (README's commands, interrupts, a broken
-installation, a variable that a library reads when it is imported) is tested with the real thing.
+started once, by the server: the warm process from which its sandboxes come, and multiprocessing's fork server. The program that
+nbgrader asks for the version of a new gradebook is not started at all. What is about starting itself (README's commands,
+interrupts, a broken installation, a variable that a library reads when it is imported) is tested with the real thing.
 """
 
 import contextlib
@@ -98,15 +98,14 @@ def start_what_commands_share(assignment):
     from nbgrader import api
 
     from autograder.course.executors import context
-    from autograder.course.folder import on_path
+    from autograder.course.folder import gradebook_version
     from autograder.sandbox.outside.warm import Zygote
 
     warm = Zygote.start(assignment.operations)
     context(assignment)  # says what the fork server imports
     multiprocessing.forkserver.ensure_running()
-    api.get_alembic_version = functools.cache(api.get_alembic_version)
-    with on_path():
-        api.get_alembic_version()
+    api.get_alembic_version = functools.cache(gradebook_version)
+    api.get_alembic_version()
     return warm
 
 

@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import dataclasses
-import functools
 import gc
 import os
 import pathlib
@@ -24,7 +23,7 @@ from nbgrader import api
 from autograder import assignment as assignments
 from autograder.course import executors
 from autograder.course.fill import fill
-from autograder.course.folder import Course, on_path
+from autograder.course.folder import Course, gradebook_version
 from autograder.grading.submission import grade
 from autograder.sandbox.outside.warm import Zygote
 from autograder.vae_swiss_roll.samples import RIGHT
@@ -37,9 +36,8 @@ hypothesis.settings.load_profile("same")
 
 torch.set_num_threads(1)  # there are as many processes as cores
 
-# The version that nbgrader writes into a new gradebook; it starts a program for two seconds to ask for it, which is on the
-# path of whoever has activated the environment.
-api.get_alembic_version = functools.cache(on_path()(api.get_alembic_version))
+# For gradebooks that tests make with nbgrader alone: see `no_alembic`.
+api.get_alembic_version = gradebook_version
 
 
 @pytest.fixture(scope="session")
@@ -133,8 +131,7 @@ def with_the_wheel_alone(folder):
     subprocess.run([*pip, "--python", python, "install", *quietly, "--no-cache-dir", wheel], check=True)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
     env["JUPYTER_PATH"] = str(pathlib.Path(sys.prefix) / "share/jupyter")  # nbconvert's templates
-    # As for somebody who has not activated the environment: nbgrader's alembic is found all the same.
-    (python.parent / "alembic").symlink_to(pathlib.Path(sys.executable).parent / "alembic")
+    # As for somebody who has not activated the environment: nbgrader's `alembic` is not found.
     env["PATH"] = os.pathsep.join([str(pathlib.Path(shutil.which("bwrap")).parent), "/usr/bin", "/bin"])
     return python, env
 

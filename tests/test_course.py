@@ -4,6 +4,7 @@ Each test is about a kind of trouble that instructors reported in public about a
 """
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -13,15 +14,19 @@ import subprocess
 import sys
 import tempfile
 
+import alembic.command
+import alembic.config
 import nbformat
 import pytest
+import sqlalchemy
 from nbgrader.api import Gradebook
 from nbgrader.converters import GenerateAssignment
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.dbutil import ALEMBIC_DIR
 from traitlets.config import Config
 
 from autograder.course.fill import cell, fill
-from autograder.course.folder import Course, known_failure
+from autograder.course.folder import Course, known_failure, no_alembic
 from autograder.course.release import make
 from autograder.errors import CourseError, GradebookLocked, UnknownAssignment
 from autograder.nbgrader import RELEASE, configuration, recognition, submitted
@@ -695,6 +700,17 @@ def two(tmp_path):
     for student in ("ann", "ben"):
         put(root / f"submitted/{student}/hw3/roll.ipynb", answers(released(root, "hw3", "roll")))
     return root
+
+
+def test_a_new_gradebook_has_the_version_that_alembic_gives_it(tmp_path, monkeypatch):
+    """Without a program of that name: `nbgrader db upgrade` goes on from there."""
+    asked = alembic.config.Config(stdout=io.StringIO())
+    asked.set_main_option("script_location", ALEMBIC_DIR)
+    alembic.command.heads(asked)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with no_alembic(), Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
+        found = gradebook.db.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
+    assert asked.stdout.getvalue() == f"{found} (head)\n"
 
 
 def test_a_locked_gradebook_stops_the_run_and_the_same_command_goes_on(two):

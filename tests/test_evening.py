@@ -9,7 +9,7 @@ import shutil
 import pytest
 from nbgrader.api import Gradebook
 
-from autograder.course.folder import Course, on_path, quiet
+from autograder.course.folder import Course, quiet
 from tests.test_browser import CHROMIUM, NAME, browser, give, page_of, serving, visit  # noqa: F401
 from tests.test_cli import run
 
@@ -63,7 +63,7 @@ def only_these(root, students, to):
     """A copy of a course in which nobody else is."""
     others = {path.name for path in (root / "submitted").iterdir()} - students
     shutil.copytree(root, to, ignore=shutil.ignore_patterns(*others))
-    with on_path(), quiet(), Gradebook(f"sqlite:///{to}/gradebook.db") as gradebook:
+    with quiet(), Gradebook(f"sqlite:///{to}/gradebook.db") as gradebook:
         for student in others:
             gradebook.remove_student(student)
     return to

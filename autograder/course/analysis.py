@@ -25,7 +25,7 @@ from nbgrader.api import Gradebook, Notebook, SubmittedAssignment, SubmittedNote
 from autograder.assignment import Assignment
 from autograder.course import recorded, similar
 from autograder.course.batch import in_gradebook
-from autograder.course.folder import Course, grader_failures, on_path, quiet
+from autograder.course.folder import Course, grader_failures, no_alembic, quiet
 from autograder.course.recorded import Recorded
 from autograder.errors import CourseError
 from autograder.grading.verdict import CheckResult, Outcome, Status, Verdict, known_as
@@ -140,7 +140,7 @@ def gather(course: Course, assignment: Assignment, anonymous: bool = False, form
 
 def formgraders_pages(course: Course, assignment: Assignment) -> dict[str, str]:
     """student → the id of the submitted notebook, by which formgrader calls its page."""
-    with quiet(), on_path(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
+    with quiet(), no_alembic(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
         found = (
             gradebook.db.query(SubmittedAssignment.student_id, SubmittedNotebook.id)
             .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)

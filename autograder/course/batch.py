@@ -26,7 +26,7 @@ from nbgrader.utils import parse_utc
 
 from autograder.assignment import Assignment
 from autograder.course.executors import Executor, Marking
-from autograder.course.folder import Course, grader_failures, on_path, quiet
+from autograder.course.folder import Course, grader_failures, no_alembic, quiet
 from autograder.course.moves import Move, compare
 from autograder.course.recorded import Recorded
 from autograder.errors import CourseError, GradebookLocked, GraderError, Killed, NotRecorded
@@ -226,7 +226,7 @@ def in_gradebook(course: Course, assignment: Assignment) -> dict[str, tuple[date
     Raises:
         CourseError: it does not know the assignment.
     """
-    with quiet(), on_path(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
+    with quiet(), no_alembic(), Gradebook(course.coursedir.db_url, course.coursedir.course_id) as gradebook:
         try:
             gradebook.find_assignment(assignment.assignment_id)
         except MissingEntry as error:

@@ -2,17 +2,17 @@
 
 import contextlib
 import logging
-import os
 import pathlib
 import re
-import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from nbgrader import api
 from nbgrader.api import Gradebook
 from nbgrader.apps.api import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.dbutil import ALEMBIC_DIR
 from nbgrader.utils import capture_log, temp_attrs
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
@@ -89,7 +89,7 @@ class Course:
         Raises:
             NotRecorded: it did not work for this student.
         """
-        with self._connection, temp_attrs(self.coursedir, assignment_id=assignment.assignment_id), quiet(), on_path():
+        with self._connection, temp_attrs(self.coursedir, assignment_id=assignment.assignment_id), quiet(), no_alembic():
             converter = autograde.OneStudent(handed_in, coursedir=self.coursedir, parent=self.api)
             converter.force = True
             self._check(capture_log(converter), f"autograde {assignment.assignment_id}", NotRecorded)
@@ -101,14 +101,14 @@ class Course:
 
     def generate_feedback(self, assignment: Assignment, *students: str) -> None:
         """Runs `nbgrader generate_feedback` for the students named."""
-        with self._connection, temp_attrs(self.coursedir, assignment_id=assignment.assignment_id), quiet(), on_path():
+        with self._connection, temp_attrs(self.coursedir, assignment_id=assignment.assignment_id), quiet(), no_alembic():
             converter = generate_feedback.Students(students, coursedir=self.coursedir, parent=self.api)
             converter.force = True
             self._check(capture_log(converter), f"generate_feedback {assignment.assignment_id}", CourseError)
 
     def settle(self, assignment: Assignment) -> list[late.Changed]:
         """As `late.settle`."""
-        with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+        with grader_failures(), quiet(), no_alembic(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             return late.settle(gradebook, assignment.assignment_id, self.coursedir)
 
     def deadlines(self) -> Deadlines:
@@ -117,7 +117,7 @@ class Course:
 
     def students(self, assignment: Assignment) -> dict[str, str]:
         """id → name, "" where it is not known, of all whom the gradebook knows, or who handed something in."""
-        with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+        with grader_failures(), quiet(), no_alembic(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             known = {one.id: f"{one.first_name or ''} {one.last_name or ''}".strip() for one in gradebook.students}
         with contextlib.suppress(CourseError):  # nobody has handed anything in
             known = {one.student: "" for one in submitted.look(self.coursedir, assignment) if one.is_students} | known
@@ -125,7 +125,7 @@ class Course:
 
     def marks(self, assignment: Assignment) -> dict[str, Marks]:
         """student → what the gradebook has of them."""
-        with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+        with grader_failures(), quiet(), no_alembic(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             return late.marks_of(gradebook, self.coursedir, assignment.assignment_id, notebook=assignment.notebook_id)
 
     def waiting(self, assignment: Assignment) -> Waiting:
@@ -139,7 +139,7 @@ class Course:
             assignment_id: None for all.
         """
         own = [assignment_id] if assignment_id is not None else []
-        with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+        with grader_failures(), quiet(), no_alembic(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             plugin = ExportMarks(parent=self.api, to=str(to), assignment=own)
             plugin.export(gradebook)
         return plugin.waiting
@@ -154,13 +154,13 @@ class Course:
             column, id_column: names in the sheet; None where they are found.
         """
         names = {"column": column or "", "id_column": id_column or "", "assignment": [assignment.assignment_id]}
-        with grader_failures(), quiet(), on_path(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+        with grader_failures(), quiet(), no_alembic(), Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             plugin = IntoSheet(parent=self.api, sheet=str(sheet), to=str(to), **names)
             plugin.export(gradebook)
         return plugin.filled
 
     def _run(self, command: str, *args: str, **kwargs: Any) -> None:
-        with quiet(), on_path():
+        with quiet(), no_alembic():
             result = getattr(self.api, command)(*args, **kwargs)
         self._check(result, f"{command} {' '.join(map(str, args))}", CourseError)
 
@@ -289,11 +289,18 @@ class OneConnection:
 
 
 @contextlib.contextmanager
-def on_path() -> Iterator[None]:
-    """nbgrader makes a new gradebook by running `alembic`, which must be on PATH even when the environment is not active."""
-    before = os.environ.get("PATH", "")
-    os.environ["PATH"] = os.pathsep.join([str(pathlib.Path(sys.executable).parent), before])
+def no_alembic() -> Iterator[None]:
+    """For the version of a new gradebook nbgrader starts the program `alembic`, which must be on PATH and imports nbgrader
+    anew: 2 s. It is asked in this process."""
+    theirs, api.get_alembic_version = api.get_alembic_version, gradebook_version
     try:
         yield
     finally:
-        os.environ["PATH"] = before
+        api.get_alembic_version = theirs
+
+
+def gradebook_version() -> str:
+    """The version of a new gradebook, which `alembic heads` prints."""
+    from alembic.script import ScriptDirectory
+
+    return str(ScriptDirectory(ALEMBIC_DIR).get_current_head())

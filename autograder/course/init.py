@@ -18,7 +18,7 @@ from traitlets.config import Config
 
 from autograder.assignment import Assignment
 from autograder.course import release
-from autograder.course.folder import Course, on_path, quiet
+from autograder.course.folder import Course, no_alembic, quiet
 from autograder.errors import CourseError
 from autograder.nbgrader import EXPORT, FEEDBACK, MARKING, PAGES, RELEASE, configuration, recognition
 
@@ -180,7 +180,7 @@ def in_gradebook(coursedir: configuration.CourseDirectory, name: str) -> bool:
     """Whether the gradebook has an assignment of that name, whosoever."""
     if not recognition.has_gradebook(coursedir.db_url):
         return False
-    with quiet(), on_path(), Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
+    with quiet(), no_alembic(), Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
         try:
             gradebook.find_assignment(name)
         except MissingEntry:
