@@ -132,6 +132,10 @@ def test_memory_is_limited(inside):
     assert inside("b = bytearray(5 * 2**30)").startswith("MemoryError")
 
 
+def test_pythons_garbage_is_collected_and_the_libraries_are_not_looked_at_for_it(inside):
+    assert inside("import gc\nresult = [gc.isenabled(), gc.get_freeze_count() > 100_000]") == [True, True]
+
+
 def test_processes_are_limited_and_end_with_the_sandbox(start, calls):
     worker = start(calls, Limits(processes=40))
     code = """

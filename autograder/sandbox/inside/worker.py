@@ -19,6 +19,7 @@ Imports stand where they are needed: torch must not start threads before the lim
 """
 
 import asyncio
+import gc
 import importlib
 import os
 import pathlib
@@ -49,11 +50,15 @@ def main(operations: str) -> None:
     # Threads of the numeric libraries are counted against the process limit, so their number is set before they start.
     config = read_config(channel)
     confine(config)
+    gc.disable()  # nothing of the libraries is ever garbage; looking for it takes as long as a fifth of the imports
     from . import pytorch
 
     door = Door(channel, pytorch.answer_of(operations))
     pytorch.without_compiler()
-    start_kernel(config, door, application())
+    app = application()
+    gc.freeze()
+    gc.enable()
+    start_kernel(config, door, app)
 
 
 def read_config(channel: socket.socket) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def main(operations: str) -> None:
     Args:
         operations: path of the assignment's operations.
     """
-    gc.disable()  # nothing of the libraries is ever garbage; looking for it takes as long as a fifth of the imports
+    gc.disable()  # as a cold worker does
     from . import pytorch
 
     answer = pytorch.answer_of(operations)
