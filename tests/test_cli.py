@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import nbformat
 import pytest
 
 from autograder import doctor
+from autograder.sandbox.outside import backends, conformance
 from autograder.sandbox.outside.bubblewrap import INSTALL
 from autograder.vae_swiss_roll.samples import sampler
 from tests import commands
@@ -179,10 +181,22 @@ def test_release_outside_a_course_says_where_to_go(tmp_path):
     assert "no nbgrader_config.py" in " ".join(done.stderr.split())
 
 
-def test_doctor_finds_this_machine_fit_and_names_the_repair_where_it_is_not(tmp_path):
+def test_doctor_finds_this_machine_fit_and_prints_what_each_sandbox_guarantees():
     done = run("doctor")
     assert done.returncode == 0, done.stdout
     assert "works, as" in done.stdout
+    header, rows = (
+        [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in done.stdout.splitlines() if line.count(edge) == 6]
+        for edge in "┃│"
+    )
+    assert header == [["guarantee", "", *backends.NAMES]]
+    held = {name: dict(zip(backends.NAMES, cells, strict=True)) for name, _, *cells in rows if name}
+    assert list(held) == [guarantee.name for guarantee in (*conformance.GUARANTEES, conformance.ENDS)]
+    assert {name for name, of in held.items() if of["bubblewrap"] != "holds"} == set()
+    assert (held["network"]["none"], held["open files"]["none"]) == ("no", "holds")
+
+
+def test_doctor_names_the_repair_where_this_machine_is_not_fit(tmp_path):
     done = run("doctor", PATH=str(tmp_path), COLUMNS="40")
     assert done.returncode == 2
     assert f"bubblewrap: {INSTALL}" in done.stdout.splitlines()  # to be copied, on a line of its own
