@@ -391,9 +391,15 @@ def grade(
     one_place(workers, scheduler)
     started, total = time.monotonic(), 0
     named = one_name(assignment, option)
-    from autograder.nbgrader import configuration
+    from autograder.nbgrader import configuration, recognition
 
-    configuration.settings(configuration.of_course(course))  # what is wrong is told before anything starts
+    # What is wrong is told before anything starts.
+    config = configuration.of_course(course)
+    configuration.settings(config)
+    try:
+        of = recognition.in_course(configuration.CourseDirectory(course, config), named, DEFAULT)
+    except UnknownAssignment as error:
+        raise typer.BadParameter(str(error)) from error
     from autograder.course.executors import Cluster, Executor, Processes
     from autograder.printing import Tally, show_moves
 
@@ -406,18 +412,15 @@ def grade(
 
     try:
         with contextlib.ExitStack() as stack:
-            # Most courses keep our name, and the processes start while the rest is imported and looked for.
-            likely = assignments.load(named if named in assignments.names() else DEFAULT)
+            # The processes start while the rest is imported.
             executor: Executor
-            executor = stack.enter_context(Cluster(scheduler)) if scheduler else stack.enter_context(Processes(likely, workers))
+            executor = stack.enter_context(Cluster(scheduler)) if scheduler else stack.enter_context(Processes(of, workers))
             progress = stack.enter_context(bar("starting"))
             from autograder.course import folder
             from autograder.course.batch import grade_class
 
             place = folder.Course(course, execute)
-            of = in_course(place, named)
-            if of.name != likely.name and not scheduler:
-                executor = stack.enter_context(Processes(of, workers))
+            place.settings.check(of)
             for result in grade_class(place, of, executor, tell, again, functools.partial(show_moves, to=err)):
                 tally.add(result)
                 if as_json:

@@ -130,10 +130,10 @@ def _in_notebook(path: pathlib.Path, assignment_id: str, stamp: tuple[int, ...])
 
 def in_gradebook(coursedir: CourseDirectory, assignment_id: str) -> Assignment | None:
     """The assignment that the gradebook has under that name, with the master of its package; None when it has none of ours."""
-    from nbgrader.api import Gradebook, MissingEntry
-
     if not has_gradebook(coursedir.db_url):
         return None
+    from nbgrader.api import Gradebook, MissingEntry
+
     with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
         try:
             found = gradebook.find_assignment(assignment_id)
