@@ -412,9 +412,12 @@ def grade(
 
     try:
         with contextlib.ExitStack() as stack:
-            # The processes start while the rest is imported.
             executor: Executor
-            executor = stack.enter_context(Cluster(scheduler)) if scheduler else stack.enter_context(Processes(of, workers))
+            if scheduler:
+                executor = stack.enter_context(Cluster(scheduler))
+            else:  # where the class was not marked before, the processes start while the rest is imported
+                first = again or not any(configuration.results(course, config).folder.glob("*"))
+                executor = stack.enter_context(Processes(of, workers, at_once=first))
             progress = stack.enter_context(bar("starting"))
             from autograder.course import folder
             from autograder.course.batch import grade_class

@@ -683,7 +683,12 @@ def test_a_deadline_that_moves_and_a_newer_timestamp_are_seen(tmp_path):
     assert lateness(root) == (3600, 8)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.json.gz")} == marked
     shown = (root / "autograded/ann/hw3/roll.ipynb").stat().st_mtime_ns
-    run("grade", "hw3", cwd=root)
+    # Where nothing is to be marked, nothing of what marks is started, nor imported.
+    spy = tmp_path / "torch was imported"
+    (tmp_path / "torch.py").write_text(f"open({str(spy)!r}, 'w')")
+    command = [pathlib.Path(sys.executable).parent / "autograder", "grade", "hw3"]
+    done = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (done.returncode, spy.exists()) == (0, False), done.stderr
     assert (root / "autograded/ann/hw3/roll.ipynb").stat().st_mtime_ns == shown
 
 

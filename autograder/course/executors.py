@@ -76,12 +76,15 @@ class Processes:
     Where they use all cores, each keeps to one, with all that it starts: a submission and its grader talk to each other too
     quickly for the scheduler to spread them well (a twentieth of the time), and one that starts much slows down no other.
 
+    They start with the first submission: where all results are kept from before, none is needed.
+
     Args:
         assignment: the `Assignment` that is marked.
         workers: number of processes; one per core by default.
+        at_once: whether they start before that, while the caller does something else.
     """
 
-    def __init__(self, assignment: Assignment, workers: int | None = None) -> None:
+    def __init__(self, assignment: Assignment, workers: int | None = None, at_once: bool = False) -> None:
         self._workers = workers or len(own_cores())
         self.slots = 2 * self._workers  # none waits until the driver has recorded another one's result
         self._context = context(assignment)
@@ -90,14 +93,11 @@ class Processes:
         self._threads = concurrent.futures.ThreadPoolExecutor(self._workers)
         self._free: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
         self._started: dict[ProcessPoolExecutor, tuple[concurrent.futures.Future[int], int | None]] = {}
-        self._closing = False
+        self._at_once, self._running, self._closing = at_once, False, False
 
     def __enter__(self) -> "Processes":
-        """Starts them, and does not wait until they are ready."""
-        if shutil.which("bwrap"):
-            self._zygote = Zygote.of(self._operations, None)
-        for core in cores(self._workers):
-            self._free.put(self._pool(core))
+        if self._at_once:
+            self._start()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -110,6 +110,14 @@ class Processes:
         for pool in self._started:
             pool.shutdown(cancel_futures=True)  # and waits: a pool that is still closing when Python ends prints a traceback
 
+    def _start(self) -> None:
+        """Starts them, and does not wait until they are ready."""
+        self._running = True
+        if shutil.which("bwrap"):
+            self._zygote = Zygote.of(self._operations, None)
+        for core in cores(self._workers):
+            self._free.put(self._pool(core))
+
     def _pool(self, core: int | None) -> ProcessPoolExecutor:
         # The process has its own copy of the socket once it is started; a twin ends when the last one is closed.
         with self._zygote.twin(core) if self._zygote else contextlib.nullcontext() as twin:
@@ -121,6 +129,8 @@ class Processes:
         return pool
 
     def submit(self, raw: bytes, files: dict[str, bytes], assignment: Assignment, settings: "Settings") -> Marking:
+        if not self._running:
+            self._start()
         return self._threads.submit(self._mark, raw, files, assignment.name, assignment.edited, settings)
 
     def _mark(self, *task: Any) -> tuple[str, bytes]:
