@@ -109,7 +109,7 @@ def show_begun(begun: "Begun", course: pathlib.Path) -> None:
 
 def show_archive(path: pathlib.Path, assignment: "Assignment") -> None:
     """Prints what to do with the archive on Gradescope."""
-    from autograder.gradescope.mark import in_points
+    from autograder.gradescope import in_points
     from autograder.nbgrader import headings
 
     called = headings.names(assignment)

@@ -222,16 +222,19 @@ def test_a_command_imports_only_what_it_needs():
     processes that mark import these two meanwhile."""
     code = f"""
         import importlib, pathlib, sys
-        from autograder import cli
+        from autograder import assignment, cli, printing
         from autograder.nbgrader import configuration
         configuration.settings(configuration.read(pathlib.Path({str(PACKAGE.parent)!r})))
         print({{"torch", "pytest", "nbgrader"}} & set(sys.modules))
         for name in ("executors", "batch"):
             importlib.import_module(f"autograder.course.{{name}}")
             print({{"torch", "pytest"}} & set(sys.modules))
+        printing.out.quiet = True
+        printing.show_archive(pathlib.Path("gradescope.zip"), assignment.load("vae_swiss_roll"))
+        print({{"torch", "pytest"}} & set(sys.modules))
     """
     done = subprocess.run([sys.executable, "-c", QUICKLY + textwrap.dedent(code)], capture_output=True, text=True)
-    assert done.stdout == "set()\n" * 3, done.stderr
+    assert done.stdout == "set()\n" * 4, done.stderr
 
 
 # --- what a kept result depends on -----------------------------------------------------------------------------------

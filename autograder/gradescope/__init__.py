@@ -16,3 +16,7 @@ it starts. What Gradescope expects, and where that is written, is in `docs/grade
 MARKING = "marking.json"
 # Without their `hidden`, which does not hide the total: it is for tests that carry no points.
 VISIBILITIES = ("visible", "after_due_date", "after_published")
+
+
+def in_points(points: float) -> str:
+    return f"{points:g} point{'' if points == 1 else 's'}"

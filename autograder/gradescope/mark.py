@@ -19,7 +19,7 @@ from traitlets.config import Config
 
 from autograder.assignment import PACKAGE, Assignment
 from autograder.errors import AutograderError, SandboxError
-from autograder.gradescope import MARKING
+from autograder.gradescope import MARKING, in_points
 from autograder.grading.settings import Settings
 from autograder.grading.submission import grade
 from autograder.grading.verdict import Outcome, Status, Verdict
@@ -126,10 +126,6 @@ def as_results(verdict: Verdict, assignment: Assignment, visibility: str) -> dic
         sentences += [f"- {called[id]} ({in_points(assignment.graded_cells[id]['points'])})" for id in by_person]
     sentences += [note for note in verdict.notes if note not in backends.WARNINGS.values()]
     return {**about, "score": verdict.score, "output": "\n".join(sentences), "tests": tests}
-
-
-def in_points(points: float) -> str:
-    return f"{points:g} point{'' if points == 1 else 's'}"
 
 
 if __name__ == "__main__":
