@@ -687,7 +687,8 @@ def test_a_deadline_that_moves_and_a_newer_timestamp_are_seen(tmp_path):
     spy = tmp_path / "torch was imported"
     (tmp_path / "torch.py").write_text(f"open({str(spy)!r}, 'w')")
     command = [pathlib.Path(sys.executable).parent / "autograder", "grade", "hw3"]
-    done = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
     assert (done.returncode, spy.exists()) == (0, False), done.stderr
     assert (root / "autograded/ann/hw3/roll.ipynb").stat().st_mtime_ns == shown
 
