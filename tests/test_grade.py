@@ -27,7 +27,7 @@ from autograder.nbgrader.submitted import look
 from autograder.sandbox.outside.limits import Limits
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
 from tests.conftest import ROOT
-from tests.test_cli import COMMAND
+from tests.test_cli import COMMAND, run
 from tests.test_nbgrader import nbgrader
 
 pytestmark = pytest.mark.sandboxed
@@ -115,8 +115,15 @@ def serial(new_class):
     return rows(sqlite(root)), told(root)
 
 
+def graded(root, *options):
+    """`autograder grade` in the course folder, run to its end. → what it printed"""
+    done = run("grade", *options, cwd=root)
+    assert done.returncode == 1, done.stderr  # one could not be marked
+    return done.stdout + done.stderr
+
+
 def grade(root, *options, **environment):
-    """`autograder grade` in the course folder, started."""
+    """The same, only started."""
     return subprocess.Popen(
         [COMMAND, "grade", *options],
         cwd=root,
@@ -130,25 +137,24 @@ def grade(root, *options, **environment):
 
 def test_parallel_marks_are_the_serial_ones_and_nothing_is_marked_twice(new_class, serial):
     root = new_class()
-    running = grade(root, "--workers", "2")
-    said, _ = running.communicate()
-    assert running.returncode == 1, said  # one could not be marked
+    said = graded(root, "--workers", "2")
     assert "dov could not be marked" in said
     assert "7 submissions" in said
     assert (rows(sqlite(root)), told(root)) == serial
     marked = list(root.rglob("*.json.gz"))
     assert len(marked) == 7
     times = {path: path.stat().st_mtime_ns for path in [*marked, *root.glob("autograded/*/*/*.ipynb")]}
-    running = grade(root)
-    said, _ = running.communicate()
-    assert "7 of them known from before" in said
+    assert "7 of them known from before" in graded(root)
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
 def test_only_what_changed_is_marked_again_and_what_is_missing_is_recorded(new_class, submissions, assignment):
     root = new_class()
+    for student in ("cem", "fay", "gus"):
+        shutil.rmtree(root / "submitted" / student)
     with Processes(assignment, 2) as executor:
         first = list(grade_class(Course(root), assignment, executor, nothing))
+        assert len(first) == 4
         assert not any(marked.known for marked in first)
         (root / "submitted" / "eva" / NAME / f"{NAME}.ipynb").write_bytes(submissions["ann"])
         shutil.rmtree(root / "autograded" / "ben")
@@ -173,9 +179,7 @@ def test_a_killed_driver_leaves_nothing_running_and_the_next_run_goes_on(new_cla
     assert alive == []
     kept = {path: path.stat().st_mtime_ns for path in root.rglob("*.json.gz")}
     assert 1 <= len(kept) < 7
-    running = grade(root, "--workers", "2")
-    said, _ = running.communicate()
-    assert "known from before" in said
+    assert "known from before" in graded(root, "--workers", "2")
     assert (rows(sqlite(root)), told(root)) == serial
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
