@@ -27,6 +27,7 @@ from autograder.sandbox.outside.limits import GIB, MIB, Limits
 from autograder.vae_swiss_roll import samples
 from autograder.vae_swiss_roll.policies import POLICIES
 from tests import commands
+from tests.conftest import QUICKLY
 from tests.lms import canvas_sheet
 from tests.test_notebooks import SANITIZING
 from tools.pictures import OF_THE_LESSON
@@ -594,7 +595,7 @@ def test_the_benchmarks_of_marking_still_run(tmp_path):
         print(grading.report([costs["mark"], grading.floor([right])], []))
         print(evening.report(1, {{"mark": costs["mark"]}}, {{1: costs, 2: costs}}))
     """
-    done = run(sys.executable, "-c", textwrap.dedent(code))
+    done = run(sys.executable, "-c", QUICKLY + textwrap.dedent(code))
     assert done.returncode == 0, done.stderr
     assert re.search(
         r"^\| mark \| 1 \| [\d.]+ \| [\d.]+ \| [\d,]+ \| [\d,]+ \| [\d,]+ \| 1\.0 \| [\d.]+ \|$", done.stdout, re.MULTILINE
