@@ -11,7 +11,7 @@ import pytest
 from nbval.plugin import get_sanitize_patterns
 
 from autograder.course.fill import cell
-from tests.conftest import ROOT
+from tests.conftest import QUICKLY, ROOT
 
 pytestmark = pytest.mark.sandboxed
 
@@ -38,7 +38,8 @@ def ran(assignment, release, tmp_path_factory):
     for name, notebook in (("master.ipynb", master), ("release.ipynb", cut)):
         nbformat.write(notebook, folder / name)
         options.append(name)
-    done = subprocess.run([sys.executable, "-m", "pytest", *options], cwd=folder, capture_output=True, text=True)
+    code = QUICKLY + "import sys, pytest\nsys.exit(pytest.main())"
+    done = subprocess.run([sys.executable, "-c", code, *options], cwd=folder, capture_output=True, text=True)
     passed = {"master": {}, "release": {}}
     for word, name, number in re.findall(r"^(PASSED|FAILED) (?:\S*/)?(\w+)\.ipynb::Cell (\d+)", done.stdout, re.MULTILINE):
         passed[name][int(number)] = word == "PASSED"
