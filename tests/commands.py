@@ -51,6 +51,7 @@ def server():
             [sys.executable, "-m", "tests.commands", str(theirs.fileno())],
             pass_fds=(theirs.fileno(),),
             cwd=ROOT,
+            env=os.environ,  # which are the commands' too: below it, readline has added some that Python does not know of
             stdin=subprocess.DEVNULL,
         )
     return ours
