@@ -224,6 +224,15 @@ def marked(packed):
     shutil.rmtree(folder)
 
 
+def test_what_takes_a_second_to_import_and_is_not_needed_is_not_imported(tmp_path):
+    """As by the command line; Gradescope starts Python for each submission."""
+    start = [sys.executable, "-X", "importtime", "-m", "autograder.gradescope", tmp_path / "nothing"]
+    done = subprocess.run(start, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "jsonschema._format" in done.stderr
+    assert "rfc3987_syntax.syntax_helpers" not in done.stderr
+
+
 # Tries all that a student could want of the folder, and notes what succeeds.
 ATTACK = """
 import glob, json, os, pathlib, subprocess, sys

@@ -2,7 +2,7 @@
 
     autograder gradescope ─► archive.py: gradescope.zip
                                  setup.sh         there, when the image is built: an environment with what marks
-                                 run_autograder   there, for each submission: starts mark.py as root
+                                 run_autograder   there, for each submission: starts __main__.py, and that mark.py, as root
                                  packages/        this package and the assignment's, as wheels
                                  course/          the course's master notebook, and what it gives to students
                                  marking.json     the course's settings

@@ -1,4 +1,4 @@
-"""Marks one submission on Gradescope: `python -m autograder.gradescope.mark /autograder`, as root.
+"""Marks one submission on Gradescope: `python -m autograder.gradescope /autograder`, as root.
 
 close what students must not see ─► find their notebook ─► mark it ─► results/results.json
 
@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import sys
 import time
 from typing import Any
 
@@ -126,10 +125,3 @@ def as_results(verdict: Verdict, assignment: Assignment, visibility: str) -> dic
         sentences += [f"- {called[id]} ({in_points(assignment.graded_cells[id]['points'])})" for id in by_person]
     sentences += [note for note in verdict.notes if note not in backends.WARNINGS.values()]
     return {**about, "score": verdict.score, "output": "\n".join(sentences), "tests": tests}
-
-
-if __name__ == "__main__":
-    from autograder.quick import start_quickly
-
-    start_quickly()
-    sys.exit(main(pathlib.Path(sys.argv[1])))
