@@ -22,6 +22,7 @@ from nbgrader.api import Gradebook
 from autograder.course.fill import cell, fill
 from autograder.nbgrader.submitted import look
 from autograder.vae_swiss_roll.samples import WRITTEN, loss, sampler
+from tests.conftest import QUICKLY
 from tests.hostile import submission
 from tests.hostile.script_in_everything import FORGED, HOST, PAYLOADS
 from tests.hostile.script_in_everything import PNG as FIGURE
@@ -106,7 +107,8 @@ def serving(root, home):
     options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={TOKEN}"]
     log = root / "jupyter.log"
     with log.open("w") as said:
-        command = [sys.executable, "-m", "jupyter", "server", *options]
+        start = QUICKLY + "from jupyter_server.serverapp import main\nmain()"  # what `jupyter server` runs
+        command = [sys.executable, "-c", start, *options]
         server = subprocess.Popen(command, cwd=root, env={**os.environ, **own}, stdout=said, stderr=said)
     try:
         wait_for(f"http://127.0.0.1:{port}/api", server, log)
