@@ -27,7 +27,10 @@ pytestmark = [
 
 
 def trained_less(nb):
-    """The notebook, whose trainings go on after every tenth step alone: what is seen of it here does not depend on them."""
+    """The notebook, whose trainings take every tenth step alone: what is seen of it here does not depend on the others.
+
+    The steps that an experiment looks at are all among them.
+    """
     training = next(c for c in nb.cells if c.id == "training-code")
     begin = "    for step in progress:\n"
     assert training.source.count(begin) == 1
