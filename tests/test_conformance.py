@@ -50,6 +50,13 @@ def test_without_a_sandbox_the_probes_notice():
     assert missing <= MISSING["none"]
 
 
+def test_a_probe_that_kills_its_worker_is_one_that_does_not_hold(monkeypatch):
+    monkeypatch.setattr(conformance, "GUARANTEES", [])
+    monkeypatch.setattr(conformance, "LINGER", "import os\nos._exit(1)")
+    (end,) = conformance.examine(bubblewrap.start_warm)
+    assert (end.guarantee, end.holds) == (conformance.ENDS, False)
+
+
 @AS_ROOT
 def test_another_uid_guarantees_what_it_can():
     """In a mount namespace of its own, where the folders above the interpreter are open to other users."""

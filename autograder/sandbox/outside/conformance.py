@@ -340,6 +340,8 @@ def ends(worker: Worker) -> Result:
     try:
         worker.channel.call({"code": LINGER}, {}, 30, "the end")
         inside = descendants(worker.pid)
+    except SubmissionError as error:
+        return Result(ENDS, False, str(error))
     finally:
         worker.kill()
     # A killed process gives its memory back before it is gone; but it sleeps no more, so nobody waits for one that does.
