@@ -29,6 +29,8 @@ COMMANDS = [line for file, language, text in BLOCKS if language == "bash" for li
 WHERE = "python -c 'import autograder; print(autograder.__file__)'"
 ABSENT = "autograder check -a nosuch some.ipynb"
 IN_THE_KERNEL = """python -c '
+from autograder.quick import start_quickly
+start_quickly()
 import nbformat
 names = {}
 for cell in nbformat.read("source/softplus/softplus.ipynb", as_version=4).cells:

@@ -216,7 +216,7 @@ def test_nothing_of_a_submission_is_left_for_the_next(start, calls):
         return reply["result"]
 
     states, left = [], []
-    for traces in (None, TRACES, TRACES, None):
+    for traces in (None, TRACES, None):
         worker = start(calls, Limits())
         states.append(ask(worker, STATE))
         if traces:
@@ -275,10 +275,12 @@ def test_one_warm_process_serves_many_slots_through_twins(calls):
     assert zygote.process.wait(10) == 0
 
 
-def test_without_bubblewrap_the_repair_is_named(calls, monkeypatch):
+def test_without_bubblewrap_the_repair_is_named_and_nothing_is_started(calls, monkeypatch):
     monkeypatch.setattr(bubblewrap.shutil, "which", lambda name: None)
+    monkeypatch.setattr(Zygote, "_living", {})
     with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
         bubblewrap.start(calls, Limits())
+    assert Zygote._living == {}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")

@@ -95,6 +95,7 @@ def start_cold(operations: pathlib.Path, limits: Limits, gpu: Gpu | None = None)
 
 def start_warm(operations: pathlib.Path, limits: Limits, gpu: Gpu | None = None) -> Worker:
     """As `start`: bubblewrap makes the sandbox, and a fork of the zygote joins it."""
+    find()  # where it is missing, no warm process is started for nothing
     zygote = Zygote.of(operations, gpu)
     # The sandbox is complete once its command answers; before that, its mounts are not all there.
     # `cat` ends with the grader, whose pipe it reads: a bwrap that is only just starting does not notice its parent's end.
