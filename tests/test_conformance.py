@@ -57,6 +57,19 @@ def test_a_probe_that_kills_its_worker_is_one_that_does_not_hold(monkeypatch):
     assert (end.guarantee, end.holds) == (conformance.ENDS, False)
 
 
+@pytest.mark.parametrize("start", [bubblewrap.start_cold, plain.start_none], ids=["bubblewrap, cold", "none"])
+def test_looking_for_what_is_left_ends_no_worker_of_others(monkeypatch, start):
+    """A class may be marked by the same user meanwhile."""
+    monkeypatch.setattr(conformance, "GUARANTEES", [])
+    others = start(conformance.PROBES, Limits())
+    try:
+        (end,) = conformance.examine(plain.start_none)
+        assert not end.holds
+        assert others.channel.call({"code": "result = 5"}, {}, 30, "the other")[0]["result"] == 5
+    finally:
+        others.kill()
+
+
 @AS_ROOT
 def test_another_uid_guarantees_what_it_can():
     """In a mount namespace of its own, where the folders above the interpreter are open to other users."""

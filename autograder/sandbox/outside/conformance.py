@@ -368,17 +368,15 @@ def state(pid: int) -> str:
 
 
 def descendants(pid: int) -> set[int]:
-    """The processes in the pid namespace of `pid`, or, where it has none of its own, those of its user and its children."""
-    own, found = owner(pid), set()
+    """The processes in the pid namespace of `pid`, or, where it has none of its own, those with its command line.
+
+    That names the worker's folder, and its forks keep it; other workers, of a class that is being marked, have theirs.
+    """
+    worker, found = pathlib.Path(f"/proc/{pid}"), set()
     for path in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            same = (path / "ns" / "pid").readlink() == pathlib.Path(f"/proc/{pid}/ns/pid").readlink()
-            outer = pathlib.Path(f"/proc/{pid}/ns/pid").readlink() == pathlib.Path("/proc/self/ns/pid").readlink()
-            if same and (not outer or (owner(path.name) == own and "inside import worker" in (path / "cmdline").read_text())):
+            same = (path / "ns" / "pid").readlink() == (worker / "ns" / "pid").readlink()
+            outer = (worker / "ns" / "pid").readlink() == pathlib.Path("/proc/self/ns/pid").readlink()
+            if same and (not outer or (path / "cmdline").read_bytes() == (worker / "cmdline").read_bytes()):
                 found.add(int(path.name))
     return found
-
-
-def owner(pid: int | str) -> int:
-    """The user of a process, a uid."""
-    return pathlib.Path(f"/proc/{pid}").stat().st_uid
