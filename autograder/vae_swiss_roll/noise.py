@@ -209,8 +209,9 @@ def offset_of_some(t: torch.Tensor) -> float | None:
     """
     t, most = t.reshape(-1, 1, 1), float(t.abs().max()) + 1
     share = torch.tensor([1 / len(t), 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0], dtype=t.dtype)
-    offset = torch.linspace(-most, most, 8 * math.ceil(most) + 1, dtype=t.dtype).unsqueeze(1)
-    spread = torch.linspace(1, most, 8 * math.ceil(most) + 1, dtype=t.dtype).unsqueeze(1)
+    # However large t is: what nearly repeats itself may give millions. Of many that are shifted, one is near their middle.
+    offset = t.reshape(-1, 1)
+    spread = most ** torch.linspace(0, 1, 8 * math.ceil(math.log2(most)) + 1, dtype=t.dtype).unsqueeze(1)
 
     def likelihood(of_some: torch.Tensor) -> torch.Tensor:
         return torch.logaddexp((1 - share).log() - t**2 / 2, share.log() + of_some).sum(dim=0)
