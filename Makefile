@@ -34,13 +34,14 @@ help:
 demo: setup
 	$(BIN)/autograder demo
 
-# As many at a time as there are cores; a file stays together for what it has made once.
+# As many at a time as there are cores, and one more, as browsers and sandboxes are waited for; a file stays together for what
+# it has made once. nbval, which two tests start, reads a grammar for a second before anybody can tell it not to.
 test: setup browser database lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -p no:nbval --numprocesses $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder -m "not alone"
+	$(BIN)/python -m pytest -p no:nbval -m alone
 
 check: .venv/ready lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not sandboxed"
+	$(BIN)/python -m pytest -p no:nbval --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not sandboxed"
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -59,10 +59,6 @@ def server():
 
 def serve(requests):
     """In the server: forks for each request until the other end is closed."""
-    from autograder.quick import start_quickly
-
-    start_quickly()
-
     import autograder.cli
     import autograder.course.batch
     import autograder.course.preloaded

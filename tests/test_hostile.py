@@ -19,15 +19,15 @@ from autograder import assignment as assignments
 from autograder.course.selftest import catalogue, submission
 from autograder.grading.settings import Settings
 from autograder.grading.submission import grade
-from autograder.sandbox.outside.limits import Limits
+from autograder.sandbox.outside.limits import GIB, MIB, Limits
 from autograder.vae_swiss_roll.samples import ANSWERS
 from tests.conftest import ORDINARY_USER, ROOT, pool, with_python_open_to_all
 from tests.hostile import submissions
 
 pytestmark = [pytest.mark.sandboxed, pytest.mark.alone]
 
-# Shorter than the defaults, so that what never ends is soon told.
-LIMITS = Limits(cell_seconds=5, call_seconds=2, submission_seconds=40, disk_bytes=32 * 1024**2)
+# Below the defaults, so that what never ends, or fills memory, is soon told.
+LIMITS = Limits(cell_seconds=5, call_seconds=2, submission_seconds=40, disk_bytes=32 * MIB, total_memory_bytes=3 * GIB)
 HONEST = 20
 AT_A_TIME = 6  # more than there are cores: most of the hostile ones wait
 
