@@ -123,9 +123,9 @@ def graded(root, *options):
 
 
 def grade(root, *options, **environment):
-    """The same, only started."""
+    """The same, only started; it can be interrupted where whoever started the tests has that ignored, too."""
     return subprocess.Popen(
-        [COMMAND, "grade", *options],
+        ["env", "--default-signal=INT", COMMAND, "grade", *options],
         cwd=root,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
