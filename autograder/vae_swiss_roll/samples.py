@@ -114,8 +114,12 @@ ANSWERED: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "hugo": ("noise made on the CPU", sample("return mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape)")),
     "iris": (
-        "a loss that never returns",
-        {"vae_loss": RIGHT["vae_loss"].replace("    recon =", "    while True:\n        pass\n    recon =")},
+        "a loss that never returns",  # and leaves the processor to others meanwhile
+        {
+            "vae_loss": RIGHT["vae_loss"].replace(
+                "    recon =", "    import time\n\n    while True:\n        time.sleep(1)\n    recon ="
+            )
+        },
     ),
     "mia": ("right, thin answers", THIN),
     "nils": (
