@@ -14,6 +14,9 @@ apt = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installin
 	&& { apt-get install -y --no-install-recommends $(1) \
 		|| { apt-get update && apt-get install -y --no-install-recommends $(1); }; } >/dev/null 2>&1 </dev/null; }
 
+# Where it is set, each of many processes compiles the tests and the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check setup sandbox browser database lint format lesson release rubric clean
 

@@ -12,7 +12,7 @@ from tests.conftest import pool
 
 pytestmark = pytest.mark.sandboxed
 
-TIMES = 100
+TIMES = 60  # what differs once in twenty runs is found with 95 %
 # Judged by statistics on noise that differs from run to run, and wrong in several ways at once.
 CONTESTED = {
     "vae_model": sampler(
@@ -51,7 +51,7 @@ def verdicts(submission):
     return found
 
 
-def test_a_hundred_times_the_same_verdict(verdicts, submission):
+def test_sixty_times_the_same_verdict(verdicts, submission):
     found = verdicts[submission(**CONTESTED)]
     assert len(found) == TIMES
     assert len(set(found)) == 1
