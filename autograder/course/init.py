@@ -163,12 +163,10 @@ def new_course(root: pathlib.Path, assignment: Assignment) -> Course:
 
 
 def generated(assignment: Assignment) -> NotebookNode:
-    """The student notebook, generated in a course of its own, without a gradebook: making one takes two seconds."""
+    """The student notebook, generated in a course of its own."""
     with tempfile.TemporaryDirectory(prefix="autograder-") as folder:
-        course = new_course(pathlib.Path(folder), assignment)
-        course.api.config.GenerateAssignment.no_database = True
-        course.api.config.SaveCells.enabled = False
-        return nbformat.read(course.generate_assignment(assignment), as_version=4)
+        path = new_course(pathlib.Path(folder), assignment).generate_assignment(assignment)
+        return nbformat.read(path, as_version=4)
 
 
 def has_ours(config: Config) -> bool:
