@@ -11,5 +11,6 @@ EXPECT = {"status": "graded", "min_score": 8.0, "max_score": 8.0}
 
 def apply(nb):
     at = nb.cells.index(cell(nb, "vae_model"))
-    nb.cells[at:at] = [new_code_cell(f"n = {n}") for n in range(1000)] + [new_code_cell("n = 1\n" + "# comment\n" * 1_000_000)]
+    long = new_code_cell("n = 1\n" + ("# " + 9_997 * "-" + "\n") * 1000)
+    nb.cells[at:at] = [*(new_code_cell(f"n = {n}") for n in range(1000)), long]
     return nb
