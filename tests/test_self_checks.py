@@ -1,5 +1,7 @@
 """What a student sees of a mistake before handing in: the numbers of the self-checks beside those that are due."""
 
+import dataclasses
+
 import pytest
 
 from tools.invisible import WAYS, Student, entries, table
@@ -30,17 +32,17 @@ def student(release):
 
 def of_the_catalogue(answer, names):
     """(entry) of each of these names."""
-    there = {(entry["target"], entry["name"]): entry for entry in entries(answer)}
+    there = {(entry.target, entry.name): entry for entry in entries(answer)}
     return [there[target, name] for target, text in names.items() for name in text.split()]
 
 
-@pytest.mark.parametrize("entry", of_the_catalogue("wrong", WRONG), ids=lambda entry: entry["name"])
+@pytest.mark.parametrize("entry", of_the_catalogue("wrong", WRONG), ids=lambda entry: entry.name)
 def test_the_numbers_of_a_wrong_answer_disagree_by_more_than_the_uncertainty(entry, student):
     assert student.look(entry).way == WAYS[2]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("entry", of_the_catalogue("right", RIGHT), ids=lambda entry: entry["name"])
+@pytest.mark.parametrize("entry", of_the_catalogue("right", RIGHT), ids=lambda entry: entry.name)
 def test_the_numbers_of_a_right_answer_agree_whatever_the_seed(entry, seed, student):
     seen = student.look(entry, seed)
     assert not seen.way, seen.said
@@ -48,8 +50,9 @@ def test_the_numbers_of_a_right_answer_agree_whatever_the_seed(entry, seed, stud
 
 def test_an_untouched_task_and_an_exception_are_seen_too(student):
     for body, way in (("raise NotImplementedError('Task 1 is still to do')", WAYS[1]), ("return mu[:1]", WAYS[1])):
-        entry = {"name": body, "target": "reparameterize", "code": f"def reparameterize(self, mu, logvar):\n    {body}\n"}
-        assert student.look(entry).way == way
+        entry = of_the_catalogue("wrong", {"reparameterize": "var-as-std"})[0]
+        code = f"def reparameterize(self, mu, logvar):\n    {body}\n"
+        assert student.look(dataclasses.replace(entry, code=code)).way == way
 
 
 def test_the_table_counts_by_task_and_way(student):

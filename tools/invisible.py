@@ -16,23 +16,23 @@ import io
 import multiprocessing
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from types import CodeType
 from typing import Any
 
 import matplotlib
 import nbformat
-import yaml
 from nbformat import NotebookNode
 
+from autograder import assignment
 from autograder.course.fill import fill
+from autograder.course.selftest import Entry, catalogue
 from autograder.grading.notebook import visible
 from autograder.vae_swiss_roll.samples import ANSWERS, RIGHT
 
 ROOT = pathlib.Path(__file__).parent.parent
 NAME = "vae_swiss_roll"
 RELEASE = ROOT / "notebooks" / NAME / f"{NAME}.ipynb"
-CATALOGUE = ROOT / "autograder" / NAME / "catalogue.yaml"
 # Task → the cell that shows its numbers beside those that are due, and the function that measures them.
 SELF_CHECKS = {"reparameterize": "self-check-1-code", "kl_divergence": "self-check-2-code"}
 NUMBERS = {"reparameterize": "numbers_of_task_1", "kl_divergence": "numbers_of_task_2"}
@@ -55,9 +55,9 @@ class Seen:
     said: str = ""
 
 
-def entries(answer: str) -> list[dict[str, Any]]:
+def entries(answer: str) -> list[Entry]:
     """The catalogue's entries that are "right" or "wrong"."""
-    return [entry for entry in yaml.safe_load(CATALOGUE.read_text(encoding="utf-8")) if entry["answer"] == answer]
+    return [entry for entry in catalogue(assignment.load(NAME)) if entry.answer == answer]
 
 
 class Student:
@@ -66,26 +66,23 @@ class Student:
     def __init__(self, release: NotebookNode) -> None:
         self._release = release
         matplotlib.use("agg")
-        self.look(self._right_answer("kl_divergence"))  # imports what the first optimizer needs, once
+        self.look(entries("right")[0])  # imports what the first optimizer needs, once
 
-    def _right_answer(self, target: str) -> dict[str, Any]:
-        return {"name": "right", "target": target, "code": ANSWERS[target][1]}
-
-    def look(self, entry: Mapping[str, Any], seed: int = 42) -> Seen:
+    def look(self, entry: Entry, seed: int = 42) -> Seen:
         """What a student sees of this answer.
 
         Args:
             seed: stands in for all of the notebook's.
         """
-        notebook = fill(self._release, {**RIGHT, ANSWERS[entry["target"]][0]: entry["code"]})
+        notebook = fill(self._release, {**RIGHT, ANSWERS[entry.target][0]: entry.code})
         names: dict[str, Any] = {"__name__": "__main__"}
         for part in up_to_the_training(notebook):
             out = io.StringIO()
-            found = functools.partial(Seen, entry["name"], entry["target"])
+            found = functools.partial(Seen, entry.name, entry.target)
             try:
                 with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
                     exec(without_pictures(part, seed), names)
-                    rows = names[NUMBERS[entry["target"]]]() if part.id == SELF_CHECKS[entry["target"]] else []
+                    rows = names[NUMBERS[entry.target]]() if part.id == SELF_CHECKS[entry.target] else []
             except BaseException as error:
                 return found(WAYS[1] if "✗" in out.getvalue() else WAYS[0], f"{error.__class__.__name__}: {error}")
             if "✗" in out.getvalue():
@@ -116,11 +113,11 @@ def without_pictures(part: NotebookNode, seed: int) -> CodeType:
 _student: list[Student] = []
 
 
-def look(entry: Mapping[str, Any], seed: int) -> Seen:
+def look(entry: Entry, seed: int) -> Seen:
     return _student[0].look(entry, seed)
 
 
-def looked(release: NotebookNode, entries: Sequence[Mapping[str, Any]], seed: int = 42) -> list[Seen]:
+def looked(release: NotebookNode, entries: Sequence[Entry], seed: int = 42) -> list[Seen]:
     """What a student sees of each, in a process of its own: some of them change what is global."""
     _student[:] = [Student(release)]
     with multiprocessing.get_context("fork").Pool(len(os.sched_getaffinity(0)), maxtasksperchild=1) as pool:
