@@ -9,7 +9,7 @@ import pathlib
 import re
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -77,12 +77,19 @@ def main() -> None:
     sys.exit(2)
 
 
-def chosen(name: str | None, option: str | None = None) -> Assignment:
-    """The installed assignment that was named; a usage error lists those that exist."""
+@contextlib.contextmanager
+def naming() -> Iterator[None]:
+    """Where a name is looked up: one that no assignment has is a usage error, which lists those that exist."""
     try:
-        return assignments.load(one_name(name, option) or DEFAULT)
+        yield
     except UnknownAssignment as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def chosen(name: str | None, option: str | None = None) -> Assignment:
+    """The installed assignment that was named."""
+    with naming():
+        return assignments.load(one_name(name, option) or DEFAULT)
 
 
 def one_name(name: str | None, option: str | None) -> str | None:
@@ -99,11 +106,9 @@ def one_place(workers: int | None, scheduler: str | None) -> None:
 
 
 def in_course(place: "folder.Course", name: str | None) -> Assignment:
-    """The course's assignment of that name, or its only one; a usage error lists those that exist."""
-    try:
+    """The course's assignment of that name, or its only one."""
+    with naming():
         return place.find(name, DEFAULT)
-    except UnknownAssignment as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def configured(course: pathlib.Path, config: Config, name: str | None) -> Assignment:
@@ -396,10 +401,8 @@ def grade(
     # What is wrong is told before anything starts.
     config = configuration.of_course(course)
     configuration.settings(config)
-    try:
+    with naming():
         of = recognition.in_course(configuration.CourseDirectory(course, config), named, DEFAULT)
-    except UnknownAssignment as error:
-        raise typer.BadParameter(str(error)) from error
     from autograder.course.executors import Cluster, Executor, Processes
     from autograder.printing import Tally, show_moves
 
