@@ -630,17 +630,16 @@ def return_feedback(
     left_out = sorted(student for student in pages if marked and class_[student].waiting)
     pages = {student: own for student, own in pages.items() if student not in left_out}
     if not pages:
-        err.print("There is no feedback to return yet.")
+        left = f" {written.waiting} Left out." if left_out else ""
+        err.print(f"There is no feedback to return yet.{escape(left)}", soft_wrap=True)
         raise typer.Exit(1)
     to = output or place.root / returning.FOLDER / of.assignment_id
     if changed:
         to, pages = returning.fresh(to), returning.changed(place.coursedir, of.assignment_id, pages)
-    if not pages:
-        out.print("Every page is as it was when it was packed last: nothing was packed.")
-        return
-    record = returning.collected(place.coursedir, of.assignment_id)
-    packed = returning.pack(of.assignment_id, pages, record, to)
-    returning.remember(place.coursedir, of.assignment_id, pages)
+    packed: Sequence[returning.Packed] = []
+    if pages:
+        packed = returning.pack(of.assignment_id, pages, returning.collected(place.coursedir, of.assignment_id), to)
+        returning.remember(place.coursedir, of.assignment_id, pages)
     show_returned(packed, left_out, written.waiting)
 
 

@@ -268,14 +268,19 @@ UPLOADS = {
 
 
 def show_returned(packed: "Sequence[Packed]", left_out: Sequence[str], waiting: "Waiting") -> None:
-    """Prints which zips there are, for whom, and where they are uploaded."""
-    table = Table("zip", Column("students", justify="right"), "where it goes")
-    for one in packed:
-        table.add_row(one.path.name, str(len(one.students)), UPLOADS.get(one.system or "", "A folder for each student."))
-    out.print(table)
+    """Prints which zips there are, for whom, and where they are uploaded; none where no page has changed."""
+    if packed:
+        table = Table("zip", Column("students", justify="right"), "where it goes")
+        for one in packed:
+            table.add_row(one.path.name, str(len(one.students)), UPLOADS.get(one.system or "", "A folder for each student."))
+        out.print(table)
+    else:
+        pages = "Every other page" if left_out else "Every page"
+        out.print(f"{pages} is as it was when it was packed last: nothing was packed.", soft_wrap=True)
     if waiting:
         out.print(f"[yellow]{escape(str(waiting))}[/] {'Left out.' if left_out else 'Their pages say so.'}", soft_wrap=True)
-    out.print(escape(str(packed[0].path.parent)), soft_wrap=True)
+    if packed:
+        out.print(escape(str(packed[0].path.parent)), soft_wrap=True)
 
 
 def show_moves(moves: "Sequence[Move]", to: Console = out) -> None:

@@ -232,14 +232,30 @@ def test_only_pages_that_changed_are_packed_again_and_no_zip_is_lost(own_course)
     everybody = {"students.zip": ["ann", "bob", "cem", "dora"]}
     assert packed()[1] == everybody
     said, zips = packed("--changed")
-    assert (said, zips) == ("Every page is as it was when it was packed last: nothing was packed.\n", everybody)
+    assert zips == everybody
+    assert said.startswith("Every page is as it was when it was packed last: nothing was packed.\n")
+    assert said.endswith("Their pages say so.\n")
     mark(own_course, "bob", {"reflection_trick": 1})
     first = everybody | {"changed-1/students.zip": ["bob"]}
     assert packed("--changed")[1] == first
     mark(own_course, "ann", {"reflection_trick": 2})
-    assert packed("--changed", "--marked")[0].startswith("Every page is as it was")  # others of hers still wait
+    said, zips = packed("--changed", "--marked")  # others of hers still wait
+    assert zips == first
+    assert said.startswith("Every other page is as it was when it was packed last: nothing was packed.\n")
+    assert said.endswith("Left out.\n")
     assert packed("--changed")[1] == first | {"changed-2/students.zip": ["ann"]}
     assert packed("--changed")[0].startswith("Every page is as it was")
+
+
+def test_where_something_waits_for_everybody_it_says_so(own_course):
+    with Gradebook(own_course.coursedir.db_url, own_course.coursedir.course_id) as gradebook:
+        for student in ("bob", "dora"):
+            gradebook.remove_submission(NAME, student)
+            for folder in ("submitted", "autograded", "feedback"):
+                shutil.rmtree(own_course.root / folder / student)
+    done = commands.run("autograder", "return", "--marked", cwd=own_course.root)
+    assert (done.returncode, done.stderr.strip()) == (1, f"There is no feedback to return yet. {WAITING} Left out.")
+    assert not (own_course.root / "returned").exists()
 
 
 def test_an_answer_that_changed_after_it_was_marked_is_said_to_have(own_course, assignment):
