@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 
-from autograder.course.folder import Course, no_alembic, quiet
+from autograder.course.folder import Course, quiet
 from autograder.errors import CourseError
 from autograder.lms import collect, downloads, returning
 from autograder.lms.collect import Options
@@ -37,7 +37,7 @@ DUE = datetime.datetime(2026, 10, 7, 12)
 def empty_course(tmp_path_factory):
     """A course with a gradebook that knows when hw3 is due, to be copied."""
     root = lms.course(tmp_path_factory.mktemp("lms") / "course", "c.CollectDownloads.timezone = 'UTC'\n")
-    with quiet(), no_alembic(), Gradebook(f"sqlite:///{root}/gradebook.db", "vae") as gradebook:
+    with quiet(), Gradebook(f"sqlite:///{root}/gradebook.db", "vae") as gradebook:
         gradebook.add_assignment("hw3", duedate=DUE.isoformat())
     return root
 
@@ -59,7 +59,7 @@ def collected(course, tmp_path):
             options["roster"] = tmp_path / "roster.csv"
         source = tmp_path / name
         source.write_bytes(files if isinstance(files, bytes) else packed(files))
-        with quiet(), no_alembic():
+        with quiet():
             return collect.collect(course.coursedir, "hw3", [source], Options(**options))
 
     return do

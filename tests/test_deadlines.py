@@ -11,7 +11,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from autograder.course.fill import fill
-from autograder.course.folder import Course, no_alembic, quiet
+from autograder.course.folder import Course, quiet
 from autograder.errors import CourseError
 from autograder.nbgrader import late
 from autograder.nbgrader.deadlines import Deadlines, Policy
@@ -299,7 +299,7 @@ def test_a_file_that_cannot_be_read_or_written_is_told_in_a_sentence(tmp_path):
 def one_late(tmp_path):
     """A course of an assignment that is none of ours, in which ada has 10 of 10 points, two days after 5 October at noon."""
     place = Course(lms.course(tmp_path / "course", "c.LateSubmissionPlugin.penalty_method = 'none'\n"))
-    with no_alembic(), quiet(), Gradebook(place.coursedir.db_url, place.coursedir.course_id) as gradebook:
+    with quiet(), Gradebook(place.coursedir.db_url, place.coursedir.course_id) as gradebook:
         gradebook.add_student("ada")
         gradebook.add_assignment("hw3", duedate="2026-11-11 00:00:00")
         gradebook.add_notebook("hw3", "hw3")

@@ -12,7 +12,6 @@ from nbgrader.api import Gradebook
 
 from autograder.course import feedback
 from autograder.course.fill import cell, fill
-from autograder.course.folder import no_alembic
 from autograder.nbgrader import marks, student_page
 from autograder.nbgrader.marks import Mark, Marks
 from autograder.nbgrader.submitted import look
@@ -313,7 +312,7 @@ def test_marks_tell_what_is_there_from_what_is_not():
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # nbgrader's own
 def test_two_notebooks_of_an_assignment_are_told_apart(tmp_path):
-    with no_alembic(), Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
+    with Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
         gradebook.add_assignment("hw")
         for notebook in ("one", "two"):
             gradebook.add_notebook(notebook, "hw")
