@@ -245,6 +245,15 @@ def test_a_notebook_can_make_temporary_files_and_is_asked_for_by_the_shells_name
     assert shell == "ZMQInteractiveShell"  # libraries look for a notebook by it
 
 
+def test_a_message_that_is_too_large_leaves_what_later_cells_show(start, assignment):
+    kernel = Kernel(start, assignment.operations, Limits(message_bytes=100_000))
+    try:
+        shown = [kernel.execute(code, 60) for code in ("print('x' * 100_001)", "print('later')")]
+    finally:
+        kernel.close()
+    assert [[output.text for output in outputs] for outputs in shown] == [[], ["later\n"]]
+
+
 def test_one_warm_process_serves_many_slots_through_twins(calls):
     zygote = Zygote.start(calls)
     twins = [Zygote(zygote.twin()) for _ in range(2)]

@@ -4,6 +4,7 @@ When a call or a cell never ends, or ends the interpreter, the worker is thrown 
 the same cells are run again, so that one broken function does not cost the points of the other.
 """
 
+import asyncio
 import collections
 import contextlib
 import inspect
@@ -41,6 +42,7 @@ from autograder.sandbox.outside.provisioner import SandboxProvisioner
 
 STRIKES = 2  # after so many hangs or crashes, a function is not called again
 INTERRUPT_SECONDS = 3  # what a cell gets to end after it was interrupted
+HEAR_SECONDS = 10  # what a kernel gets to be heard again
 
 
 class Session:
@@ -232,12 +234,15 @@ class Kernel:
         Raises:
             TimedOut: it did not end, even when interrupted.
             WorkerDied: the interpreter ended.
+            BadReply: what it sent cannot be read.
         """
         cell = self._client.new_cell(source)
         self._client.timeout = max(1, round(seconds))
         self._executed += 1
         try:
             self._client.execute_cell(cell, 0, execution_count=self._executed)
+            if not self._client.heard_the_end:
+                run_sync(self._client.kc.hear_again)()
         except CellTimeoutError:
             if not self._interrupt():
                 raise TimedOut("a cell", seconds) from None
@@ -331,13 +336,28 @@ class Client(AsyncKernelClient):
         self.context.setsockopt(zmq.MAXMSGSIZE, self.parent.message_bytes)  # of every socket that is made from it
         super().start_channels(*args, **{**kwargs, "hb": False, "stdin": False})
 
+    async def hear_again(self) -> None:
+        """Connects anew to what the kernel publishes.
+
+        ZeroMQ does not take up a connection that it dropped for a large message: all cells that follow would show nothing,
+        and each would be waited for.
+        """
+        self.iopub_channel.stop()
+        self.iopub_channel.socket = self.connect_iopub()
+        with contextlib.suppress(RuntimeError, TimeoutError):  # then it is the kernel that is silent, or never is
+            await asyncio.wait_for(self.wait_for_ready(HEAR_SECONDS), HEAR_SECONDS)
+
 
 def answers(message: dict[str, Any], request: str) -> bool:
     return bool(message["parent_header"].get("msg_id") == request)
 
 
 class CappedClient(NotebookClient):
-    """nbclient, with a limit on what one cell may send."""
+    """nbclient, with a limit on what one cell may send.
+
+    Attributes:
+        heard_the_end: whether the kernel published that it is done with the cell. nbclient waits for it for four seconds.
+    """
 
     def __init__(self, nb: NotebookNode, km: AsyncKernelManager, budget: int) -> None:
         super().__init__(nb, km=km)
@@ -348,10 +368,11 @@ class CappedClient(NotebookClient):
         self.log.addHandler(logging.NullHandler())
         self.log.propagate = False
         self._budget, self._left = budget, budget
+        self.heard_the_end = False
 
     def new_cell(self, source: str) -> NotebookNode:
         """The notebook's only cell, new each time."""
-        self._left = self._budget
+        self._left, self.heard_the_end = self._budget, False
         # Not new_code_cell, which validates it first.
         cell = from_dict({"cell_type": "code", "metadata": {}, "source": source, "outputs": [], "execution_count": None})
         self.nb.cells = [cell]
@@ -363,4 +384,5 @@ class CappedClient(NotebookClient):
             self._left -= size
             if self._left + size <= 0:
                 return None
+        self.heard_the_end = self.heard_the_end or msg["content"].get("execution_state") == "idle"
         return super().process_message(msg, cell, cell_index)
