@@ -41,7 +41,7 @@ from autograder.sandbox.outside.limits import Limits
 from autograder.sandbox.outside.provisioner import SandboxProvisioner
 
 STRIKES = 2  # after so many hangs or crashes, a function is not called again
-INTERRUPT_SECONDS = 3  # what a cell gets to end after it was interrupted
+INTERRUPT_SECONDS = 10  # what a cell gets to end after it was interrupted: as long as ipykernel waits for its own output
 HEAR_SECONDS = 10  # what a kernel gets to be heard again
 
 
