@@ -26,8 +26,9 @@ from tests.hostile import submissions
 
 pytestmark = pytest.mark.sandboxed
 
-# Below the defaults, so that what never ends, or fills memory, is soon told.
-LIMITS = Limits(cell_seconds=5, call_seconds=2, submission_seconds=40, disk_bytes=32 * MIB, total_memory_bytes=3 * GIB)
+# Below the defaults, so that what never ends, or fills memory, is soon told. A submission gets far more time than any takes:
+# how long that is, is the machine's affair.
+LIMITS = Limits(cell_seconds=5, call_seconds=2, submission_seconds=600, disk_bytes=32 * MIB, total_memory_bytes=3 * GIB)
 HONEST = 20
 AT_A_TIME = 6  # more than there are cores: most of the hostile ones wait
 
@@ -134,7 +135,8 @@ def test_every_hostile_submission_gets_the_score_that_its_honest_content_deserve
         verdict = json.loads(found[entry.raw][0])
         got = verdict["status"], verdict.get("score", 0.0)
         if not entry.as_expected(*got):
-            wrong.append((entry.name, got, (entry.status, entry.min_score, entry.max_score)))
+            told = [verdict.get("notes"), *(check["message"] for check in verdict.get("checks", []))]
+            wrong.append((entry.name, got, (entry.status, entry.min_score, entry.max_score), told))
     assert wrong == []
 
 
@@ -151,7 +153,7 @@ def test_nothing_is_left_behind_and_memory_does_not_grow(class_):
         of_each.setdefault(pid, []).append(memory)
     assert len(of_each) == AT_A_TIME
     for memory in of_each.values():
-        assert max(memory) - min(memory) < 400
+        assert max(memory) - min(memory) < 200
 
 
 def test_no_page_carries_a_hidden_input_or_anything_that_a_browser_would_run(class_, hostile):

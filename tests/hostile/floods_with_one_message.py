@@ -1,4 +1,4 @@
-"""A cell prints 300 MB at once. The connection refuses such a message, the grader's memory stays small, the answer is
+"""A cell prints 100 MB at once. The connection refuses such a message, the grader's memory stays small, the answer is
 right: 8."""
 
 from nbformat.v4 import new_code_cell
@@ -9,7 +9,7 @@ KIND = "harm"
 BASE = "correct"
 EXPECT = {"status": "graded", "min_score": 8.0, "max_score": 8.0}
 
-CODE = """print("x" * 300_000_000)
+CODE = """print("x" * 100_000_000)
 """
 
 
