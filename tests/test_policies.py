@@ -1,5 +1,6 @@
 """What a course may settle for itself: each policy both ways, through the whole grader, and where the settings come from."""
 
+import pathlib
 import shutil
 
 import pytest
@@ -76,7 +77,7 @@ def test_the_catalogue_holds_an_entry_for_each_policy(assignment):
     assert set(CASES) == {policy.name for policy in POLICIES}
 
 
-def test_settings_come_from_the_courses_configuration(tmp_path, submission, assignment):
+def test_settings_come_from_the_courses_configuration(tmp_path, submission, assignment, monkeypatch):
     assert settings_of(tmp_path) == Settings()
     shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
     assert settings_of(tmp_path) == Settings()
@@ -99,6 +100,9 @@ def test_settings_come_from_the_courses_configuration(tmp_path, submission, assi
     (tmp_path / "nbgrader_config.py").write_text("c = get_config()\n\nc.GradeOutside.limits = seven\n")
     with pytest.raises(SettingError, match=r"nbgrader_config.py, line 3: NameError: name 'seven' is not defined"):
         settings_of(tmp_path)
+    monkeypatch.chdir(tmp_path.parent)
+    with pytest.raises(SettingError, match=rf"{tmp_path}/nbgrader_config.py, line 3: NameError"):
+        settings_of(pathlib.Path(tmp_path.name))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +119,14 @@ def test_settings_come_from_the_courses_configuration(tmp_path, submission, assi
         (
             'c.GradeOutside.limits = {"cell_seconds": "7"}',
             r"c.GradeOutside.limits\['cell_seconds'\] is '7'; it must be a number",
+        ),
+        (
+            'c.GradeOutside.limits = {"memory_bytes": 2e9}',
+            r"c.GradeOutside.limits\['memory_bytes'\] is 2000000000.0; it must be a whole number above 0",
+        ),
+        (
+            'c.GradeOutside.limits = {"start_seconds": float("inf")}',
+            r"c.GradeOutside.limits\['start_seconds'\] is inf; it must be a number above 0",
         ),
         (
             'c.GradeOutside.policies = {"monte_carlo_kl": 1}',

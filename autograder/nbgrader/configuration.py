@@ -1,6 +1,7 @@
 """The one place that reads a course's `nbgrader_config.py` and checks what it sets for marking, before anything starts."""
 
 import dataclasses
+import math
 import pathlib
 import traceback
 from typing import Any
@@ -67,11 +68,11 @@ def read(folder: pathlib.Path) -> Config:
     Raises:
         SettingError: the file cannot be run; it says where.
     """
-    path = folder / CONFIG
+    path = folder.resolve() / CONFIG  # as traceback names it
     if not path.exists():
         return Config()
     try:
-        return PyFileConfigLoader(CONFIG, path=str(folder)).load_config()
+        return PyFileConfigLoader(CONFIG, path=str(path.parent)).load_config()
     except SyntaxError as error:
         raise SettingError(f"{error.filename}, line {error.lineno}: {error.msg}: `{(error.text or '').strip()}`") from error
     except Exception as error:  # whatever an instructor's file may raise
@@ -140,7 +141,9 @@ def limits(set_: dict[str, Any]) -> Limits:
     fields = {field.name: field for field in dataclasses.fields(Limits)}
     known(set_, fields, "limits")
     for name, value in set_.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        whole = "int" in str(fields[name].type)
+        number = isinstance(value, int if whole else int | float) and not isinstance(value, bool) and 0 < value < math.inf
         if not (number or (value is None and "None" in str(fields[name].type))):
-            raise SettingError(f"c.GradeOutside.limits[{name!r}] is {value!r}; it must be a number above 0.")
+            kind = "whole number" if whole else "number"
+            raise SettingError(f"c.GradeOutside.limits[{name!r}] is {value!r}; it must be a {kind} above 0.")
     return Limits(**set_)
