@@ -181,6 +181,18 @@ def test_release_outside_a_course_says_where_to_go(tmp_path):
     assert "no nbgrader_config.py" in " ".join(done.stderr.split())
 
 
+def test_release_without_a_master_notebook_says_where_it_should_be(tmp_path):
+    assert run("init", tmp_path / "course").returncode == 0
+    (tmp_path / "course/source/vae_swiss_roll/vae_swiss_roll.ipynb").unlink()
+    done = run("release", cwd=tmp_path / "course")
+    assert (done.returncode, done.stdout) == (2, "")
+    said = " ".join(done.stderr.split())
+    assert said.startswith("This cannot be done. ")
+    assert said.endswith("is not there, and the release is made from it; `autograder init` puts it there.")
+    assert run("init", ".", cwd=tmp_path / "course").returncode == 0
+    assert run("release", cwd=tmp_path / "course").returncode == 0
+
+
 def test_doctor_finds_this_machine_fit_and_prints_what_each_sandbox_guarantees():
     done = run("doctor")
     assert done.returncode == 0, done.stdout

@@ -79,7 +79,15 @@ class Course:
         return pathlib.Path(folder) / f"{assignment.notebook_id}.ipynb"
 
     def generate_assignment(self, assignment: Assignment) -> pathlib.Path:
-        """Runs `nbgrader generate_assignment`: writes the release, registers the assignment. → the release's path"""
+        """Runs `nbgrader generate_assignment`: writes the release, registers the assignment. → the release's path
+
+        Raises:
+            CourseError: there is no master notebook, or nbgrader did not do it.
+        """
+        folder = self.coursedir.format_path(self.coursedir.source_directory, ".", assignment.assignment_id)
+        master = pathlib.Path(folder) / f"{assignment.notebook_id}.ipynb"
+        if not master.exists():
+            raise CourseError(f"{master} is not there, and the release is made from it; `autograder init` puts it there.")
         self._run("generate_assignment", assignment.assignment_id, force=True)
         return self.release(assignment)
 

@@ -210,9 +210,14 @@ def copy_source(assignment: Assignment, to: pathlib.Path) -> None:
     beside = assignment.path.parent
     if not (beside / "__init__.py").exists():  # a package, with the hidden checks: nbgrader would hand them out
         ignored = shutil.ignore_patterns(".*", "__pycache__", assignment.path.name)
-        shutil.copytree(beside, to.parent, ignore=ignored)
+        shutil.copytree(beside, to.parent, ignore=ignored, copy_function=copy_what_is_missing, dirs_exist_ok=True)
     to.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(assignment.path, to)
+
+
+def copy_what_is_missing(source: str, to: str) -> None:
+    if not pathlib.Path(to).exists():
+        shutil.copy2(source, to)
 
 
 def set_otherwise(config: Config) -> list[str]:
