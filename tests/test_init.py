@@ -249,3 +249,14 @@ def test_a_master_inside_its_package_is_copied_without_the_hidden_checks(tmp_pat
     shutil.copy(assignment.path, package / "master.ipynb")
     init.copy_source(dataclasses.replace(assignment, path=package / "master.ipynb"), tmp_path / "source/hw3/hw3.ipynb")
     assert [path.name for path in files(tmp_path / "source")] == ["hw3.ipynb"]
+
+
+def test_beside_a_master_that_is_made_anew_nothing_is_overwritten(tmp_path, assignment):
+    for folder in ("ours", "source/hw3"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "data.csv").write_text(folder)
+    (tmp_path / "ours/more.csv").touch()
+    shutil.copy(assignment.path, tmp_path / "ours/master.ipynb")
+    init.copy_source(dataclasses.replace(assignment, path=tmp_path / "ours/master.ipynb"), tmp_path / "source/hw3/hw3.ipynb")
+    assert {path.name for path in files(tmp_path / "source")} == {"data.csv", "hw3.ipynb", "more.csv"}
+    assert (tmp_path / "source/hw3/data.csv").read_text() == "source/hw3"
