@@ -341,9 +341,9 @@ def collect(
     place = folder.Course(course)
     try:
         named = place.find(named, DEFAULT).assignment_id
-    except UnknownAssignment:  # nbgrader marks the course's others, and they come from the same place
+    except UnknownAssignment as error:  # nbgrader marks the course's others, and they come from the same place
         if named is None:
-            raise
+            raise typer.BadParameter(str(error)) from error
     options = zip_collect.configured(place.coursedir.config, place.coursedir.root)
     reading = Reading.in_zone(timezone) if timezone else options.reading
     if day_first is not None:
@@ -359,7 +359,7 @@ def collect(
         systems[system] if system is not None else None,
         dry_run,
     )
-    with folder.grader_failures(), folder.quiet(), folder.no_alembic():
+    with naming(), folder.grader_failures(), folder.quiet(), folder.no_alembic():
         rows = lms_collect.collect(place.coursedir, named, [pathlib.Path(source) for source in sources], options)
     if as_json:
         for row in rows:

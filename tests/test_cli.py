@@ -181,6 +181,17 @@ def test_release_outside_a_course_says_where_to_go(tmp_path):
     assert "no nbgrader_config.py" in " ".join(done.stderr.split())
 
 
+def test_collect_knows_the_courses_assignments(tmp_path):
+    assert run("init", tmp_path / "course").returncode == 0
+    (tmp_path / "downloaded.zip").touch()
+    for arguments in (["nosuch"], ["-a", "nosuch"]):
+        done = run("collect", tmp_path / "downloaded.zip", *arguments, cwd=tmp_path / "course")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "Usage: autograder" in done.stderr
+        said = " ".join(done.stderr.replace("│", "").split())
+        assert "There is no assignment 'nosuch' in this course. Known: vae_swiss_roll." in said
+
+
 def test_release_without_a_master_notebook_says_where_it_should_be(tmp_path):
     assert run("init", tmp_path / "course").returncode == 0
     (tmp_path / "course/source/vae_swiss_roll/vae_swiss_roll.ipynb").unlink()

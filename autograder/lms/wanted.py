@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.coursedir import CourseDirectory
 
-from autograder.errors import CourseError
+from autograder.errors import UnknownAssignment
 from autograder.grading.notebook import MAX_BYTES
 from autograder.nbgrader import recognition
 
@@ -36,7 +36,7 @@ class Wanted:
         """From the course's masters, its releases, or its gradebook.
 
         Raises:
-            CourseError: none of them knows the assignment.
+            UnknownAssignment: none of them knows it.
         """
         found: dict[str, dict[str, frozenset[str]]] = {}
         for step in (coursedir.release_directory, coursedir.source_directory):
@@ -51,7 +51,7 @@ class Wanted:
                     found.setdefault(assignment_id, {})[notebook.name] = frozenset(cells)
         if assignment_id not in found:
             known = f" Known: {', '.join(sorted(found))}." if found else ""
-            raise CourseError(f"There is no assignment {assignment_id!r} in this course.{known}")
+            raise UnknownAssignment(f"There is no assignment {assignment_id!r} in this course.{known}")
         others = {name: frozenset().union(*cells.values()) for name, cells in found.items() if name != assignment_id}
         return cls(assignment_id, found[assignment_id], others)
 
