@@ -630,8 +630,8 @@ def return_feedback(
     left_out = sorted(student for student in pages if marked and class_[student].waiting)
     pages = {student: own for student, own in pages.items() if student not in left_out}
     if not pages:
-        left = f" {written.waiting} Left out." if left_out else ""
-        err.print(f"There is no feedback to return yet.{escape(left)}", soft_wrap=True)
+        all_wait = f"Something waits for everybody who has a page: nothing was packed. {written.waiting}"
+        err.print(escape(all_wait) if left_out else "There is no feedback to return yet.", soft_wrap=True)
         raise typer.Exit(1)
     to = output or place.root / returning.FOLDER / of.assignment_id
     if changed:
@@ -640,7 +640,7 @@ def return_feedback(
     if pages:
         packed = returning.pack(of.assignment_id, pages, returning.collected(place.coursedir, of.assignment_id), to)
         returning.remember(place.coursedir, of.assignment_id, pages)
-    show_returned(packed, left_out, written.waiting)
+    show_returned(packed, marked, written.waiting)
 
 
 @app.command()

@@ -267,18 +267,22 @@ UPLOADS = {
 }
 
 
-def show_returned(packed: "Sequence[Packed]", left_out: Sequence[str], waiting: "Waiting") -> None:
-    """Prints which zips there are, for whom, and where they are uploaded; none where no page has changed."""
+def show_returned(packed: "Sequence[Packed]", marked: bool, waiting: "Waiting") -> None:
+    """Prints which zips there are, for whom, and where they are uploaded; none where no page has changed.
+
+    Args:
+        marked: that whoever waits was left out.
+    """
     if packed:
         table = Table("zip", Column("students", justify="right"), "where it goes")
         for one in packed:
             table.add_row(one.path.name, str(len(one.students)), UPLOADS.get(one.system or "", "A folder for each student."))
         out.print(table)
     else:
-        pages = "Every other page" if left_out else "Every page"
+        pages = "Every other page" if marked and waiting else "Every page"
         out.print(f"{pages} is as it was when it was packed last: nothing was packed.", soft_wrap=True)
     if waiting:
-        out.print(f"[yellow]{escape(str(waiting))}[/] {'Left out.' if left_out else 'Their pages say so.'}", soft_wrap=True)
+        out.print(f"[yellow]{escape(str(waiting))}[/] {'Left out.' if marked else 'Their pages say so.'}", soft_wrap=True)
     if packed:
         out.print(escape(str(packed[0].path.parent)), soft_wrap=True)
 

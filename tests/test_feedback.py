@@ -253,7 +253,8 @@ def test_where_something_waits_for_everybody_it_says_so(own_course):
             for folder in ("submitted", "autograded", "feedback"):
                 shutil.rmtree(own_course.root / folder / student)
     done = commands.run("autograder", "return", "--marked", cwd=own_course.root)
-    assert (done.returncode, done.stderr.strip()) == (1, f"There is no feedback to return yet. {WAITING} Left out.")
+    said = f"Something waits for everybody who has a page: nothing was packed. {WAITING}"
+    assert (done.returncode, done.stderr.strip()) == (1, said)
     assert not (own_course.root / "returned").exists()
 
 
