@@ -142,6 +142,22 @@ def test_marking_again_changes_nothing(course):
     assert grades(course, "half") == before
 
 
+def test_a_sandbox_that_is_not_there_ends_the_command_once(course, tmp_path):
+    shutil.copytree(course, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / ".autograder")  # what was marked before
+    (tmp_path / "bin").mkdir()
+    env = {**os.environ, "PATH": str(tmp_path / "bin")}
+    done = commands.run("nbgrader", "autograde", NAME, "--force", cwd=tmp_path, env=env)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2
+    assert said.count("and all that follow were not marked") == 1
+    assert "bubblewrap" in said
+    assert "Traceback" not in said
+    # Nobody counts as marked who is not: without --force, the same command marks those who are left.
+    nbgrader(tmp_path, "autograde", NAME)
+    assert grades(tmp_path, "half") == grades(course, "half")
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [

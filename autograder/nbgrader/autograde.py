@@ -18,6 +18,7 @@ import dataclasses
 import datetime
 import json
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -32,7 +33,7 @@ from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, Execute, NbGr
 from traitlets.config import Config
 
 from autograder.assignment import Assignment
-from autograder.errors import CourseError, SettingError, Ungradable
+from autograder.errors import CourseError, GraderError, SettingError, Ungradable
 from autograder.grading import notebook as notebooks
 from autograder.grading import results
 from autograder.grading.notebook import Submission
@@ -267,7 +268,11 @@ class GradeOutside(configuration.Traits, Execute):
         if found.ungradable:
             graded = Graded(Verdict(Status.UNGRADABLE, message=found.ungradable), None)
         else:
-            graded = self._graded(assignment, found)
+            try:
+                graded = self._graded(assignment, found)
+            except GraderError as error:
+                self._stop(resources["nbgrader"], error)
+                raise
         # The verdict itself, too: a feedback page may be made when what was kept is gone, or by another version.
         nb.metadata["autograder"] = {
             "result": found.key,
@@ -282,6 +287,21 @@ class GradeOutside(configuration.Traits, Execute):
         show(nb, assignment, graded.outputs)
         add_marking_schemes(nb, assignment)
         return nb, resources
+
+    def _stop(self, about: Mapping[str, str], error: GraderError) -> None:
+        """Ends nbgrader's own command, which would go on to the next student and fail there, too.
+
+        The half-made notebook of record goes first, as nbgrader does where a student fails: it would count as marked.
+        """
+        converter = self.parent.parent
+        if isinstance(converter, OneStudent):
+            return
+        folder = converter.coursedir.format_path(
+            converter.coursedir.autograded_directory, about["student"], about["assignment"]
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+        self.log.error("%s; %s and all that follow were not marked. %s", error.happened, about["student"], error)
+        raise SystemExit(2) from error
 
     def _graded(self, assignment: Assignment, found: Found) -> Graded:
         """The result, from those that are kept where it is there."""
