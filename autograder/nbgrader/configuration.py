@@ -75,7 +75,7 @@ def read(folder: pathlib.Path) -> Config:
         return PyFileConfigLoader(CONFIG, path=str(path.parent)).load_config()
     except SyntaxError as error:
         raise SettingError(f"{error.filename}, line {error.lineno}: {error.msg}: `{(error.text or '').strip()}`") from error
-    except Exception as error:  # whatever an instructor's file may raise
+    except (Exception, SystemExit) as error:  # whatever an instructor's file may raise
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f", line {own[-1].lineno}" if own else ""
         raise SettingError(f"{path}{where}: {type(error).__name__}: {error}") from error
