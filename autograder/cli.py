@@ -339,11 +339,12 @@ def collect(
     from autograder.printing import show_collected
 
     place = folder.Course(course)
-    try:
-        named = place.find(named, DEFAULT).assignment_id
-    except UnknownAssignment as error:  # nbgrader marks the course's others, and they come from the same place
-        if named is None:
-            raise typer.BadParameter(str(error)) from error
+    with naming():
+        try:
+            named = place.find(named, DEFAULT).assignment_id
+        except UnknownAssignment:  # nbgrader marks the course's others, and they come from the same place
+            if named is None:
+                raise
     options = zip_collect.configured(place.coursedir.config, place.coursedir.root)
     reading = Reading.in_zone(timezone) if timezone else options.reading
     if day_first is not None:
@@ -627,7 +628,7 @@ def return_feedback(
     class_ = place.marks(of)
     pages: dict[str, Sequence[pathlib.Path]]
     pages = {student: [place.feedback(of, student)] for student in class_ if place.feedback(of, student).is_file()}
-    left_out = sorted(student for student in pages if marked and class_[student].waiting)
+    left_out = {student for student in pages if marked and class_[student].waiting}
     pages = {student: own for student, own in pages.items() if student not in left_out}
     if not pages:
         all_wait = f"Something waits for everybody who has a page: nothing was packed. {written.waiting}"
