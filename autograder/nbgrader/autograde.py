@@ -20,7 +20,7 @@ import json
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import nbformat
 from nbconvert.exporters import Exporter, NotebookExporter
@@ -271,8 +271,9 @@ class GradeOutside(configuration.Traits, Execute):
             try:
                 graded = self._graded(assignment, found)
             except GraderError as error:
+                if isinstance(self.parent.parent, OneStudent):
+                    raise
                 self._stop(resources["nbgrader"], error)
-                raise
         # The verdict itself, too: a feedback page may be made when what was kept is gone, or by another version.
         nb.metadata["autograder"] = {
             "result": found.key,
@@ -288,17 +289,13 @@ class GradeOutside(configuration.Traits, Execute):
         add_marking_schemes(nb, assignment)
         return nb, resources
 
-    def _stop(self, about: Mapping[str, str], error: GraderError) -> None:
+    def _stop(self, about: Mapping[str, str], error: GraderError) -> NoReturn:
         """Ends nbgrader's own command, which would go on to the next student and fail there, too.
 
         The half-made notebook of record goes first, as nbgrader does where a student fails: it would count as marked.
         """
-        converter = self.parent.parent
-        if isinstance(converter, OneStudent):
-            return
-        folder = converter.coursedir.format_path(
-            converter.coursedir.autograded_directory, about["student"], about["assignment"]
-        )
+        coursedir = self.parent.parent.coursedir
+        folder = coursedir.format_path(coursedir.autograded_directory, about["student"], about["assignment"])
         shutil.rmtree(folder, ignore_errors=True)
         self.log.error("%s; %s and all that follow were not marked. %s", error.happened, about["student"], error)
         raise SystemExit(2) from error
