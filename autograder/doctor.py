@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from jupyter_core.paths import jupyter_config_path
+
 from autograder import assignment as assignments
 from autograder.assignment import PACKAGE
 from autograder.errors import CourseError, GraderError, SandboxError, SettingError
@@ -47,8 +49,8 @@ def examine(course: pathlib.Path) -> list[Finding]:
     Args:
         course: a folder; if it is a course's, there are findings about that, too.
     """
-    machine = [system(), versions(), packages(), alembic(), bwrap(), *sandbox(), checks(), solutions(), cuda(), postgresql()]
-    return [*machine, *(about(course) if (course / configuration.CONFIG).exists() else [])]
+    machine = [system(), versions(), packages(), alembic(), stops(), bwrap(), *sandbox(), checks(), solutions(), cuda()]
+    return [*machine, postgresql(), *(about(course) if (course / configuration.CONFIG).exists() else [])]
 
 
 def system() -> Finding:
@@ -67,6 +69,19 @@ def alembic() -> Finding:
     there = (pathlib.Path(sys.executable).parent / "alembic").exists() or shutil.which("alembic") is not None
     found = "found: nbgrader makes new gradebooks with it" if there else "not found: nbgrader cannot make a gradebook"
     return Finding("alembic", found, there, repair="" if there else "pip install alembic")
+
+
+def stops() -> Finding:
+    """Whether nbgrader's commands stop at a configuration that they cannot read: `nbgrader/unread.py` says how."""
+    ours = configuration.UNREAD.read_bytes()
+    places = [pathlib.Path(folder, configuration.UNREAD.name) for folder in jupyter_config_path()]
+    there = [place for place in places if place.is_file() and place.read_bytes() == ours]
+    if there:
+        return Finding("nbgrader", f"stops at a configuration that it cannot read: {there[0]}", needed=False)
+    where = pathlib.Path(sys.prefix, "etc", "jupyter")
+    repair = f"mkdir -p {shlex.quote(str(where))} && cp {shlex.quote(str(configuration.UNREAD))} {shlex.quote(str(where))}"
+    found = "goes on without a configuration that it cannot read, and so without a sandbox"
+    return Finding("nbgrader", found, False, needed=False, repair=repair)
 
 
 # What students of such courses import beyond the lesson's own packages.
@@ -157,7 +172,7 @@ def about(course: pathlib.Path) -> list[Finding]:
             found = f"{configuration.CONFIG} says nothing of our marking: nbgrader runs students' code without a sandbox"
             repair = f"put `configure(c)` and its import into {course / configuration.CONFIG}"
     except SettingError as error:
-        found = f"{error}. What nbgrader cannot read it goes on without, and so without a sandbox"
+        found = str(error)
         repair = f"mend {course / configuration.CONFIG} before you start nbgrader"
     finding = Finding("this course", found, not repair, repair=repair)
     return [finding, closed("its files", "its solutions, submissions or marks", [course / name for name in PRIVATE], course)]

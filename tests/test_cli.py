@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 
+import jupyter_core.paths
 import nbformat
 import pytest
 
@@ -225,7 +226,7 @@ def test_doctor_names_the_repair_where_this_machine_is_not_fit(tmp_path):
     assert f"bubblewrap: {INSTALL}" in done.stdout.splitlines()  # to be copied, on a line of its own
 
 
-def test_doctor_sees_a_configuration_that_nbgrader_goes_on_without_and_open_files():
+def test_doctor_sees_a_configuration_that_cannot_be_read_and_open_files():
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         folder = pathlib.Path(place).resolve()
         (folder / "source").mkdir()
@@ -234,7 +235,7 @@ def test_doctor_sees_a_configuration_that_nbgrader_goes_on_without_and_open_file
         config.write_text("c = get_config()\nc.GradeOutside.points = {\n")
         done = run("doctor", "--course", folder, COLUMNS="300")
         assert done.returncode == 2
-        assert "line 2: '{' was never closed: `c.GradeOutside.points = {`. What nbgrader cannot read it goes on" in done.stdout
+        assert "line 2: '{' was never closed: `c.GradeOutside.points = {`" in done.stdout
         assert f"this course: mend {config} before you start nbgrader" in done.stdout.splitlines()
         assert f"its files: chmod o-rwx {folder}" in done.stdout.splitlines()
         folder.chmod(0o750)
@@ -244,6 +245,18 @@ def test_doctor_sees_a_configuration_that_nbgrader_goes_on_without_and_open_file
         assert "without a sandbox" in stock.found
         shutil.copy(ROOT / "nbgrader_config.py", config)
         assert [finding.ok for finding in doctor.about(folder)] == [True, True]
+
+
+def test_doctor_says_whether_nbgrader_stops_at_a_configuration_that_it_cannot_read(tmp_path, monkeypatch):
+    assert doctor.stops().ok
+    monkeypatch.setattr(jupyter_core.paths, "ENV_CONFIG_PATH", [])  # as where a wheel was unpacked by hand
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    finding = doctor.stops()
+    assert not finding.ok
+    assert "without a sandbox" in finding.found
+    subprocess.run(finding.repair, shell=True, check=True)
+    monkeypatch.setattr(jupyter_core.paths, "ENV_CONFIG_PATH", [str(tmp_path / "etc/jupyter")])
+    assert doctor.stops().ok
 
 
 def test_doctor_says_whether_others_can_read_masters_with_solutions():

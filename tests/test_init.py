@@ -36,11 +36,11 @@ def installed(tmp_path_factory):
     """`installed(program, *arguments, cwd=...)` runs a program in an environment that has our wheel and no clone of ours."""
     python, env = with_the_wheel_alone(tmp_path_factory.mktemp("installed"))
 
-    def run(program, *arguments, cwd):
+    def run(program, *arguments, cwd, status=0):
         command = {"autograder": [python.parent / "autograder"]}.get(program, [python, "-m", program])
         done = subprocess.run([*command, *arguments], cwd=cwd, env=env, text=True, input="", capture_output=True, timeout=600)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stderr if status else done.stdout
 
     return run
 
@@ -90,6 +90,11 @@ def test_an_empty_folder_becomes_a_marked_class_with_the_wheel_alone(installed, 
         if output.get("text", "").startswith("FOUND")
     ]
     assert printed == "FOUND []\n"
+
+    with (course / "nbgrader_config.py").open("a") as config:
+        config.write("c.GradeOutside.points = {")
+    said = installed("nbgrader", "autograde", "hw3", "--force", cwd=course, status=2)
+    assert "A setting is wrong; nothing was done." in said
 
 
 # --- a course that is there ------------------------------------------------------------------------------------------

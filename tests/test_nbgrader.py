@@ -180,19 +180,54 @@ def test_a_wrong_setting_is_told_once_before_any_student_is_touched(line, senten
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "autograded").rglob("*")} == before
 
 
-def test_nbgrader_stops_at_a_broken_configuration_where_the_environment_says_so(course, tmp_path):
+BROKEN = {
+    "c.GradeOutside.points = {": "'{' was never closed",
+    "c.Exchange.root = folder": "NameError: name 'folder' is not defined",
+}
+
+
+@pytest.mark.parametrize("line", BROKEN)
+def test_what_nbgrader_cannot_read_it_does_not_go_on_without(line, course, tmp_path):
+    """In the course's folder or from elsewhere, by command or by formgrader: one sentence, with the line, and that is all."""
+    root, elsewhere = tmp_path / "course", tmp_path / "elsewhere"
+    shutil.copytree(course, root)
+    elsewhere.mkdir()
+    number = len((root / "nbgrader_config.py").read_text().splitlines()) + 1
+    with (root / "nbgrader_config.py").open("a") as config:
+        config.write(f"{line}\n")
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    sentence = f"A setting is wrong; nothing was done. {root / 'nbgrader_config.py'}, line {number}: {BROKEN[line]}"
+    for folder, *command in (
+        (root, "autograde"),
+        (root, "generate_feedback"),
+        (root, "generate_assignment"),
+        (elsewhere, "autograde", f"--CourseDirectory.root={root}"),
+    ):
+        said = nbgrader(folder, *command, NAME, "--force", status=2)
+        assert said.count(sentence) == 1
+        assert "Converting notebook" not in said
+    done = subprocess.run([sys.executable, "-c", FORMGRADER], cwd=root, text=True, capture_output=True, check=True)
+    assert sentence in done.stdout
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+# As its server marks one student: in a process that has to live on.
+FORMGRADER = f"""
+from nbgrader.apps.api import NbGraderAPI
+from nbgrader.apps.baseapp import NbGrader
+
+app = NbGrader()
+app.load_config_file()
+print(NbGraderAPI(parent=app).autograde({NAME!r}, "half", force=True)["log"])
+"""
+
+
+def test_without_the_exporter_that_tells_whose_it_is_nothing_of_ours_is_run(course, tmp_path):
     shutil.copytree(course, tmp_path, dirs_exist_ok=True)
     with (tmp_path / "nbgrader_config.py").open("a") as config:
-        config.write("\nc.GradeOutside.points = {\n")
-    before = (tmp_path / "gradebook.db").read_bytes()
-    # From its start: traitlets looks at the variable when it is imported.
-    env = {**os.environ, "TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR": "1"}
-    command = [commands.BIN / "nbgrader", "autograde", NAME, "--force"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "SyntaxError: '{' was never closed" in done.stderr
-    assert "Converting notebook" not in done.stderr
-    assert (tmp_path / "gradebook.db").read_bytes() == before
+        config.write("\nc.Autograde.exporter_class = 'nbconvert.exporters.NotebookExporter'\n")
+    said = nbgrader(tmp_path, "autograde", NAME, "--force", status=2)
+    assert said.count("c.Autograde.exporter_class is NotebookExporter, and must be") == 1
 
 
 def test_pages_of_what_came_through_the_exchange_go_back_through_it(course, tmp_path):

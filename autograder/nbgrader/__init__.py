@@ -9,7 +9,7 @@
     nbgrader formgrader             pages.py: what a browser gets to see of a submission, here and in the feedback, is harmless
 
 Which of a course's assignments is ours says recognition.py, for all of them; what the gradebook holds, marks.py; what being
-late costs, late.py and deadlines.py.
+late costs, late.py and deadlines.py; unread.py stops them where the course's configuration cannot be read.
 
 A course's `nbgrader_config.py` needs two lines, `from autograder.nbgrader import configure` and `configure(c)`.
 """

@@ -262,6 +262,8 @@ class GradeOutside(configuration.Traits, Execute):
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
         assignment = ours(resources)
         if assignment is None:
+            if not isinstance(self.parent, SubmissionExporter):
+                self._must_be_anothers(resources["nbgrader"])
             done: tuple[NotebookNode, Resources] = super().preprocess(nb, resources)
             return done
         found: Found = resources["autograder"]
@@ -288,6 +290,18 @@ class GradeOutside(configuration.Traits, Execute):
         show(nb, assignment, graded.outputs)
         add_marking_schemes(nb, assignment)
         return nb, resources
+
+    def _must_be_anothers(self, about: Mapping[str, str]) -> None:
+        """Stops where the exporter did not tell whose assignment it is, and it is ours: it would run without a sandbox."""
+        try:
+            if recognition.find(self.parent.parent.coursedir, about["assignment"]) is not None:
+                raise SettingError(
+                    f"c.Autograde.exporter_class is {type(self.parent).__name__}, and must be "
+                    "autograder.nbgrader.autograde.SubmissionExporter or made from it. Where two files name one, nbgrader says "
+                    "which it takes."
+                )
+        except CourseError as error:
+            self._stop(about, error)
 
     def _stop(self, about: Mapping[str, str], error: GraderError) -> NoReturn:
         """Ends nbgrader's own command, which would go on to the next student and fail there, too.

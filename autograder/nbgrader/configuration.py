@@ -16,6 +16,7 @@ from autograder.grading.settings import Execute, Settings, known
 from autograder.sandbox.outside.limits import Limits
 
 CONFIG = "nbgrader_config.py"
+UNREAD = pathlib.Path(__file__).with_name("nbgrader_config.json")  # as it is installed; unread.py says what for
 
 
 class Traits(Configurable):
