@@ -133,7 +133,9 @@ def files_beside(course: pathlib.Path, config: Config, of: Assignment, notebook:
 
     from autograder.nbgrader import submitted
 
-    return submitted.files_beside(CourseDirectory(config=config, root=light.root), of, notebook)
+    with configuration.wrong_values():
+        coursedir = CourseDirectory(config=config, root=light.root)
+    return submitted.files_beside(coursedir, of, notebook)
 
 
 @app.command()

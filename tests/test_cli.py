@@ -162,6 +162,12 @@ def test_a_broken_configuration_or_a_missing_folder_is_one_sentence_and_exit_cod
     done = run(*command, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "c.GradeOutside.polices, which does not exist. Known: device" in " ".join(done.stderr.split())
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.source_directory = 3\n")
+    done = run(*command, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = " ".join(done.stderr.split())
+    assert said.startswith("A setting is wrong")
+    assert "nbgrader_config.py: The 'source_directory' trait of a CourseDirectory instance" in said
     done = run(*command, "--course", tmp_path / "nowhere")
     assert (done.returncode, done.stdout) == (2, "")
     assert "does not exist" in done.stderr

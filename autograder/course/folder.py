@@ -51,10 +51,11 @@ class Course:
             config.GradeOutside.execute = execute
         self.settings: Settings = configuration.settings(config)
         self.results: Results = configuration.results(self.root, config)
-        self.coursedir = CourseDirectory(config=config)
+        with configuration.wrong_values():
+            self.coursedir = CourseDirectory(config=config)
+            self.api = NbGraderAPI(self.coursedir, config=config)
         self.coursedir.db_url = patient(self.coursedir.db_url)
         self.coursedir.log.setLevel(logging.ERROR)
-        self.api = NbGraderAPI(self.coursedir, config=config)
         self._connection = OneConnection()
 
     def find(self, name: str | None, otherwise: str = "") -> Assignment:
@@ -98,7 +99,8 @@ class Course:
             NotRecorded: it did not work for this student.
         """
         with self._connection, temp_attrs(self.coursedir, assignment_id=assignment.assignment_id), quiet(), no_alembic():
-            converter = autograde.OneStudent(handed_in, coursedir=self.coursedir, parent=self.api)
+            with configuration.wrong_values():
+                converter = autograde.OneStudent(handed_in, coursedir=self.coursedir, parent=self.api)
             converter.force = True
             self._check(capture_log(converter), f"autograde {assignment.assignment_id}", NotRecorded)
 
@@ -110,7 +112,8 @@ class Course:
     def generate_feedback(self, assignment: Assignment, *students: str) -> None:
         """Runs `nbgrader generate_feedback` for the students named."""
         with self._connection, temp_attrs(self.coursedir, assignment_id=assignment.assignment_id), quiet(), no_alembic():
-            converter = generate_feedback.Students(students, coursedir=self.coursedir, parent=self.api)
+            with configuration.wrong_values():
+                converter = generate_feedback.Students(students, coursedir=self.coursedir, parent=self.api)
             converter.force = True
             self._check(capture_log(converter), f"generate_feedback {assignment.assignment_id}", CourseError)
 
@@ -168,7 +171,7 @@ class Course:
         return plugin.filled
 
     def _run(self, command: str, *args: str, **kwargs: Any) -> None:
-        with quiet(), no_alembic():
+        with quiet(), no_alembic(), configuration.wrong_values():
             result = getattr(self.api, command)(*args, **kwargs)
         self._check(result, f"{command} {' '.join(map(str, args))}", CourseError)
 

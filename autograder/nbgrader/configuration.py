@@ -1,9 +1,11 @@
 """The one place that reads a course's `nbgrader_config.py` and checks what it sets for marking, before anything starts."""
 
+import contextlib
 import dataclasses
 import math
 import pathlib
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from traitlets import Dict, List, TraitError, Unicode
@@ -53,7 +55,8 @@ class CourseDirectory(Configurable):
 
     def __init__(self, folder: pathlib.Path, config: Config) -> None:
         own = {name: value for name, value in config.CourseDirectory.items() if self.has_trait(name)}
-        super().__init__(config=Config({"CourseDirectory": own}))
+        with wrong_values():
+            super().__init__(config=Config({"CourseDirectory": own}))
         self.root = self.root or str(folder.resolve())
         self.db_url = self.db_url or f"sqlite:///{self.root}/gradebook.db"
 
@@ -101,14 +104,7 @@ def settings(config: Config, assignment: Assignment | None = None, **instead: An
     Raises:
         SettingError: a name that does not exist (it names those that do), or a value that cannot be.
     """
-    for name in config.GradeOutside:
-        if name not in Traits.class_trait_names(config=True) and name not in inherited():
-            own = ", ".join(sorted(Traits.class_trait_names(config=True)))
-            raise SettingError(f"{CONFIG} sets c.GradeOutside.{name}, which does not exist. Known: {own}.")
-    try:
-        marking = GradeOutside(config=config)
-    except TraitError as error:
-        raise SettingError(f"{CONFIG}, c.GradeOutside: {error}") from error
+    marking = checked(config)
     found = Settings(
         marking.sandbox,
         limits(marking.limits),
@@ -124,12 +120,29 @@ def settings(config: Config, assignment: Assignment | None = None, **instead: An
     return found
 
 
-def inherited() -> list[str]:
-    """What nbgrader's own preprocessor lets a course set, for the assignments that are not ours."""
-    from nbgrader.preprocessors import Execute
+def checked(config: Config) -> Traits:
+    """`c.GradeOutside`, all that it sets checked: SettingError where a name does not exist, or a value has a wrong type."""
+    own = Traits.class_trait_names(config=True)
+    class_: type[Traits] = GradeOutside
+    if not set(config.GradeOutside) <= set(own):
+        from autograder.nbgrader import autograde  # what it inherits from nbgrader's, for the assignments that are not ours
 
-    names: list[str] = Execute.class_trait_names(config=True)
-    return names
+        class_ = autograde.GradeOutside
+    for name in config.GradeOutside:
+        if name not in class_.class_trait_names(config=True):
+            known = ", ".join(sorted(own))
+            raise SettingError(f"{CONFIG} sets c.GradeOutside.{name}, which does not exist. Known: {known}.")
+    with wrong_values():
+        return class_(config=config)
+
+
+@contextlib.contextmanager
+def wrong_values() -> Iterator[None]:
+    """Turns what nbgrader's classes say of a configured value that cannot be theirs into a SettingError."""
+    try:
+        yield
+    except TraitError as error:
+        raise SettingError(f"{CONFIG}: {error}") from error
 
 
 def results(root: pathlib.Path, config: Config) -> Results:
