@@ -461,14 +461,13 @@ def feedback(
     The pages are those of `nbgrader generate_feedback`. Exit code 0: all are there; 2: they could not be written.
     """
     started, named = time.monotonic(), one_name(assignment, option)
-    from autograder.course import feedback as course_feedback
-    from autograder.course import folder
+    from autograder.course import feedback_pages, folder
 
     place = folder.Course(course)
     of = in_course(place, named)
     try:
         with bar("writing feedback", thread=False) as progress:
-            written = course_feedback.write(place, of, progress, again, workers)
+            written = feedback_pages.write(place, of, progress, again, workers)
     except KeyboardInterrupt:
         err.print("Interrupted: the pages that are written stay. The same command goes on with the others.")
         raise typer.Exit(130) from None
@@ -579,7 +578,7 @@ def export(
         raise typer.BadParameter("--column and --id-column are for a sheet: --into SHEET")
     named = one_name(assignment, option)
     from autograder.course import folder
-    from autograder.lms.fill import filled_beside
+    from autograder.lms.entering import filled_beside
     from autograder.printing import show_filled
 
     place = folder.Course(course)
@@ -618,15 +617,14 @@ def return_feedback(
     Students of whom no such system is known get a folder each, in students.zip.
     """
     named = one_name(assignment, option)
-    from autograder.course import feedback as course_feedback
-    from autograder.course import folder
+    from autograder.course import feedback_pages, folder
     from autograder.lms import returning
     from autograder.printing import show_returned
 
     place = folder.Course(course)
     of = in_course(place, named)
     with bar("writing feedback", thread=False) as progress:
-        written = course_feedback.write(place, of, progress)
+        written = feedback_pages.write(place, of, progress)
     class_ = place.marks(of)
     pages: dict[str, Sequence[pathlib.Path]]
     pages = {student: [place.feedback(of, student)] for student in class_ if place.feedback(of, student).is_file()}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # what marks is imported only by the commands that mark
     from autograder.course.regrade import Regrade
     from autograder.course.selftest import OfSlip, Outcome
     from autograder.doctor import Finding
-    from autograder.lms.fill import Filled
+    from autograder.lms.entering import Filled
     from autograder.lms.plan import Row
     from autograder.lms.returning import Packed
     from autograder.nbgrader.deadlines import Deadline
@@ -236,7 +236,7 @@ def show_deadline(
 
 def show_filled(filled: "Filled", to: pathlib.Path, waiting: "Waiting") -> None:
     """Prints what was put into a sheet, and of whom a person should know something."""
-    from autograder.lms.fill import State
+    from autograder.lms.entering import State
 
     counts = collections.Counter(row.state for row in filled.rows)
     told = [

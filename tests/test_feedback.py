@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbgrader.api import Gradebook
 
-from autograder.course import feedback
+from autograder.course import feedback_pages
 from autograder.course.fill import cell, fill
 from autograder.nbgrader import marks, student_page
 from autograder.nbgrader.marks import Mark, Marks
@@ -43,7 +43,7 @@ def course(new_course, assignment):
     for student, raw in class_.items():
         hand_in(course, student, raw)
     grade(course, assignment)
-    feedback.write(course, assignment)
+    feedback_pages.write(course, assignment)
     return course
 
 
@@ -168,7 +168,7 @@ def test_a_persons_points_and_comment_are_shown_and_only_that_page_is_written(ow
     typed = "See **why**: mu<sigma and beta>0; Tensor<float>.\n\n<script>x</script><img src=x onerror=alert(1)>"
     mark(own_course, "ann", {"reflection_trick": 1.5}, typed)
     mark(own_course, "ann", {"reparameterize": 4.5})
-    written = feedback.write(own_course, assignment)
+    written = feedback_pages.write(own_course, assignment)
     assert list(written.pages) == ["ann"]
     assert written.unchanged == 3
     assert str(written.waiting) == f"2 answers wait for a person, of 1 student: ann. {CEM}"
@@ -178,7 +178,7 @@ def test_a_persons_points_and_comment_are_shown_and_only_that_page_is_written(ow
     assert not found.select("script, [onerror]")
     assert "9 of 15 points so far" in said(found.header)
     assert "A person set these points; by machine it was 4." in said(found.select_one("article"))
-    assert feedback.write(own_course, assignment).pages == {}
+    assert feedback_pages.write(own_course, assignment).pages == {}
 
 
 def test_nbgraders_own_command_renders_the_same_page_without_what_was_kept(own_course, assignment):
@@ -195,7 +195,7 @@ def test_a_mark_that_the_verdict_did_not_make_is_not_explained_by_it(own_course,
     with Gradebook(own_course.coursedir.db_url, own_course.coursedir.course_id) as gradebook:
         gradebook.find_grade("reparameterize", NAME, NAME, "ann").auto_score = 2
         gradebook.db.commit()
-    feedback.write(own_course, assignment)
+    feedback_pages.write(own_course, assignment)
     task = page(own_course, assignment, "ann").select_one("article")
     assert said(task).startswith("Task 1 reparameterize 2 of 5 Your marks for")
     assert not task.select(".criteria")
@@ -203,8 +203,8 @@ def test_a_mark_that_the_verdict_did_not_make_is_not_explained_by_it(own_course,
 
 def test_several_processes_write_the_pages_that_one_does(own_course, assignment, monkeypatch):
     one = {student: own_course.feedback(assignment, student).read_bytes() for student in ("ann", "bob", "cem", "dora")}
-    monkeypatch.setattr(feedback, "FEW", 1)
-    written = feedback.write(own_course, assignment, again=True, workers=2)
+    monkeypatch.setattr(feedback_pages, "FEW", 1)
+    written = feedback_pages.write(own_course, assignment, again=True, workers=2)
     assert {student: path.read_bytes() for student, path in written.pages.items()} == one
 
 
@@ -273,7 +273,7 @@ def test_an_answer_that_changed_after_it_was_marked_is_said_to_have(own_course, 
         "reflection_dynamics": (None, False),
     }
     assert "(1 changed since a person marked it)" in str(own_course.waiting(assignment))
-    feedback.write(own_course, assignment)
+    feedback_pages.write(own_course, assignment)
     answer = page(own_course, assignment, "ann").select_one("#part-reflection_trick").find_parent("article")
     assert "2 of 2 These points are for an earlier version. Your answer has changed" in said(answer)
     row = exported(own_course)["ann"]

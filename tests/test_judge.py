@@ -9,7 +9,6 @@ import torch
 
 from autograder.errors import ChecksError, TimedOut
 from autograder.grading import feedback
-from autograder.grading import judge as judging
 from autograder.grading.judge import Collector, judge
 from autograder.grading.verdict import Outcome, Status, Verdict
 from tests.conftest import in_folder
@@ -103,7 +102,7 @@ def test_a_check_that_was_not_reported_earns_nothing_and_says_so(run, monkeypatc
             if item.name != "test_first":
                 super().report(item, call)
 
-    monkeypatch.setattr(judging, "Collector", Forgetful)
+    monkeypatch.setattr("autograder.grading.judge.Collector", Forgetful)
     first, second = run("pass")
     assert (first.outcome, first.points, second.points) == (Outcome.NOT_RUN, 0, 1)
     assert "not run" in first.message

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import nbformat
 
 from autograder.assignment import Assignment
-from autograder.course import analysis, feedback, init, report
+from autograder.course import analysis, feedback_pages, init, report
 from autograder.course.batch import grade_class
 from autograder.course.executors import Processes
 from autograder.course.folder import Course
@@ -71,7 +71,7 @@ def run(root: pathlib.Path, assignment: Assignment, progress: Callable[[int, int
         for number, marked in enumerate(grade_class(course, assignment, executor, lambda *_: None), start=1):
             progress(number, total, f"marked {marked.student}")
     progress(len(students), total, "writing feedback")
-    feedback.write(course, assignment)
+    feedback_pages.write(course, assignment)
     grades = root / "grades.csv"
     course.export(grades)
     class_marks = course.marks(assignment)

@@ -20,7 +20,7 @@ from autograder.assignment import Assignment
 from autograder.errors import AutograderError, CourseError, GradebookLocked, NotRecorded
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
-from autograder.lms.fill import Filled
+from autograder.lms.entering import Filled
 from autograder.nbgrader import autograde, configuration, generate_feedback, late, recognition, submitted
 from autograder.nbgrader.deadlines import Deadlines
 from autograder.nbgrader.export import ExportMarks, IntoSheet

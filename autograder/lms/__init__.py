@@ -7,7 +7,7 @@
     wanted.py       which notebook a file is
     plan.py         what of all that was downloaded counts for each student
     collect.py      from there to the course's folders, gradebook and record, with a table of everything that came in
-    fill.py         marks into a sheet
+    entering.py     marks into a sheet
     returning.py    feedback under the names of the download
 
 What each system writes, and where that is said, stands in docs/lms.md; what each takes back, in

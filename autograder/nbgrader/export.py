@@ -19,7 +19,7 @@ from traitlets.config import Application
 
 from autograder.errors import CourseError
 from autograder.lms import returning
-from autograder.lms.fill import Filled, Mark, State, fill, filled_beside
+from autograder.lms.entering import Filled, Mark, State, fill, filled_beside
 from autograder.lms.sheets import Column, Sheet, System
 from autograder.nbgrader import headings, late, marks, recognition
 from autograder.nbgrader.deadlines import in_words

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autograder.errors import CourseError
-from autograder.lms.fill import Mark, State, fill, filled_beside
+from autograder.lms.entering import Mark, State, fill, filled_beside
 from autograder.lms.sheets import Column, Sheet, System
 from tests.lms import CLASS, SHEETS, written
 
