@@ -62,6 +62,7 @@ class Assignment:
         defines: what the notebook has to define: functions and classes.
         like: the input that sentences about devices name: new tensors belong beside it.
         policies: what may be argued about.
+        rules: what holds of how it is marked beside what holds of any, a sentence each, for the rubric.
         edited: the master notebook as a course has it, as JSON; None: the one at `path`.
         assignment_id: what a course calls it, which is nbgrader's name for its folder; `name` by default.
         notebook_id: what a course calls its notebook; `name` by default.
@@ -75,6 +76,7 @@ class Assignment:
     defines: tuple[str, ...]
     like: str
     policies: tuple[Policy, ...] = ()
+    rules: tuple[str, ...] = ()
     edited: str | None = None
     assignment_id: str = ""
     notebook_id: str = ""
@@ -180,6 +182,13 @@ def course_file(*parts: str) -> pathlib.Path:
 def names() -> tuple[str, ...]:
     """The names of all assignments that are installed."""
     return tuple(sorted({entry.name for entry in importlib.metadata.entry_points(group=GROUP)}))
+
+
+@functools.cache
+def default() -> str:
+    """The name that is meant where nobody names one: the first assignment that comes with this package."""
+    entries = importlib.metadata.entry_points(group=GROUP)
+    return next(entry.name for entry in entries if entry.module.startswith(f"{__package__}."))
 
 
 @functools.cache

@@ -34,7 +34,6 @@ app = typer.Typer(
     "`doctor` says what this machine lacks.",
 )
 
-DEFAULT = "vae_swiss_roll"
 WHICH = "Which assignment, by the name that the course gives it; not needed where there is one."
 Name = Annotated[str | None, typer.Argument(metavar="[ASSIGNMENT]", help=WHICH, show_default=False)]
 Option = Annotated[str | None, typer.Option("--assignment", "-a", metavar="ASSIGNMENT", help=WHICH, show_default=False)]
@@ -89,7 +88,7 @@ def naming() -> Iterator[None]:
 def chosen(name: str | None, option: str | None = None) -> Assignment:
     """The installed assignment that was named."""
     with naming():
-        return assignments.load(one_name(name, option) or DEFAULT)
+        return assignments.load(one_name(name, option) or assignments.default())
 
 
 def one_name(name: str | None, option: str | None) -> str | None:
@@ -108,7 +107,7 @@ def one_place(workers: int | None, scheduler: str | None) -> None:
 def in_course(place: "folder.Course", name: str | None) -> Assignment:
     """The course's assignment of that name, or its only one."""
     with naming():
-        return place.find(name, DEFAULT)
+        return place.find(name, assignments.default())
 
 
 def configured(course: pathlib.Path, config: Config, name: str | None) -> Assignment:
@@ -117,7 +116,7 @@ def configured(course: pathlib.Path, config: Config, name: str | None) -> Assign
 
     configuration.settings(config)
     try:
-        return recognition.in_course(configuration.CourseDirectory(course, config), name, DEFAULT)
+        return recognition.in_course(configuration.CourseDirectory(course, config), name, assignments.default())
     except UnknownAssignment:
         return chosen(name)
 
@@ -343,7 +342,7 @@ def collect(
     place = folder.Course(course)
     with naming():
         try:
-            named = place.find(named, DEFAULT).assignment_id
+            named = place.find(named, assignments.default()).assignment_id
         except UnknownAssignment:  # nbgrader marks the course's others, and they come from the same place
             if named is None:
                 raise
@@ -405,7 +404,7 @@ def grade(
     config = configuration.of_course(course)
     configuration.settings(config)
     with naming():
-        of = recognition.in_course(configuration.CourseDirectory(course, config), named, DEFAULT)
+        of = recognition.in_course(configuration.CourseDirectory(course, config), named, assignments.default())
     from autograder.course.executors import Cluster, Executor, Processes
     from autograder.printing import Tally, show_moves
 

@@ -12,4 +12,8 @@ assignment = Assignment(
     defines=("VAE", "compute_vae_loss"),
     like="mu",
     policies=POLICIES,
+    rules=(
+        "The numbers do not depend on luck: where noise is judged by statistics, a right answer fails a criterion less often "
+        "than once in 1,000,000,000 submissions.",
+    ),
 )
