@@ -19,6 +19,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
+from autograder import assignment as assignments
 from autograder.course import init
 from autograder.grading.settings import Settings
 from autograder.nbgrader import configuration
@@ -44,6 +45,7 @@ PAGES = {
         "docs/returning.md",
         "docs/after-marking.md",
         "docs/settings.md",
+        "docs/policies.md",
         "docs/gradescope.md",
         "docs/rubric.md",
         "docs/clusters.md",
@@ -52,7 +54,7 @@ PAGES = {
     )
 }
 OWN_TEST = {"docs/new-assignment.md", "docs/lms.md", "docs/evening.md", "docs/jupyterhub.md"}
-README, SETTINGS = PAGES["README.md"], PAGES["docs/settings.md"]
+README, SETTINGS, POLICIES_PAGE = PAGES["README.md"], PAGES["docs/settings.md"], PAGES["docs/policies.md"]
 RELEASE = "notebooks/vae_swiss_roll/vae_swiss_roll.ipynb"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
@@ -342,20 +344,25 @@ def test_the_settings_page_has_every_setting():
     assert sorted(names) == sorted(Traits.class_own_traits(config=True))
 
 
-def rows(section):
-    """The cells of the rows of the table in a section of the settings page."""
-    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", SETTINGS, re.DOTALL | re.MULTILINE)
-    return [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| `.+$", text, re.MULTILINE)]
+def rows(page):
+    """The cells of the rows of a table whose first column is code."""
+    return [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| `.+$", page, re.MULTILINE)]
 
 
-def test_the_settings_page_has_every_policy_and_its_default():
-    assert {name: default for name, default, _ in rows("Policies")} == {p.name: str(p.default) for p in POLICIES}
+def test_the_page_of_policies_has_each_with_its_default_and_cost_and_lines_that_can_be_set(tmp_path):
+    shown = [(name, default, otherwise.replace("`", "")) for name, default, _, otherwise in rows(POLICIES_PAGE)]
+    assert shown == [(p.name, str(p.default), p.otherwise.replace("`", "")) for p in POLICIES]
+    assert set(re.findall(r"`(\w+_\w+)`", POLICIES_PAGE)) == {p.name for p in POLICIES}
+    (lines,) = re.findall(r"^```python\n(.*?)^```", POLICIES_PAGE, re.DOTALL | re.MULTILINE)
+    (tmp_path / configuration.CONFIG).write_text(f"c = get_config()\n{lines}", encoding="utf-8")
+    set_ = configuration.settings(configuration.read(tmp_path), assignments.load("vae_swiss_roll")).policies
+    assert set_ == {"mean_in_eval_mode": False, "kl_summed_over_batch": True}
 
 
 def test_the_settings_page_has_every_limit_and_its_default():
     units = {"MiB": MIB, "GiB": GIB}
     shown = {}
-    for name, default, _ in rows("Limits"):
+    for name, default, _ in rows(SETTINGS.partition("## Limits\n")[2]):
         number, _, unit = default.replace(",", "").partition(" ")
         shown[name] = int(number) * units.get(unit, 1)
     assert shown == dataclasses.asdict(Limits())
