@@ -167,8 +167,16 @@ def test_what_is_ours_and_cannot_be_marked_is_never_executed(tmp_path):
     nb = nbformat.read(source, as_version=4)
     nb.cells.remove(cell(nb, "kl_divergence"))
     nbformat.write(nb, source)
-    said = nbgrader(root, "autograde", "hw3", status=2)
-    assert "The cell `kl_divergence` is missing" in said
+    put(root / "autograded/marked-before/hw3/roll.ipynb", nbformat.writes(nb).encode())
+    for command, nothing in (
+        ("autograde", "nobody was marked"),
+        ("generate_feedback", "no page was written"),
+        ("generate_assignment", "nothing was released"),
+    ):
+        said = nbgrader(root, command, "hw3", status=2)
+        assert f"This cannot be done; {nothing}. " in said
+        assert "The cell `kl_divergence` is missing" in said
+        assert "Traceback" not in said
     source.write_text(source.read_text()[:5000])
     assert "cannot be read as a notebook" in nbgrader(root, "autograde", "hw3", status=2)
     # Of an assignment whose package is not installed.
@@ -178,7 +186,7 @@ def test_what_is_ours_and_cannot_be_marked_is_never_executed(tmp_path):
     nbformat.write(nb, source)
     assert "install its package" in nbgrader(root, "autograde", "hw3", status=2)
     assert not spy.exists()
-    assert not (root / "autograded").exists()
+    assert [path.name for path in (root / "autograded").iterdir()] == ["marked-before"]
 
 
 # --- the course's own master -----------------------------------------------------------------------------------------

@@ -182,16 +182,12 @@ class Course:
         said = "\n".join(filter(None, (result.get("error"), result.get("log")))) or "nbgrader gave no reason"
         if failure := known_failure(said):
             raise failure
-        # The last line of a traceback that nbgrader logged, or what our exporters had it log.
         if match := re.search(OURS, said, re.MULTILINE):
-            raise CourseError(next(filter(None, match.groups())))
+            raise CourseError(match[1])
         raise otherwise(f"nbgrader {command} failed:\n{said.strip()}")
 
 
-OURS = (
-    r"^(?:\[ERROR\] |\s*)autograder\.errors\.\w+: (.+)"
-    r"|^\[ERROR\] (?:[\w ]+; nobody was marked|Nothing was released)\. (.+)"
-)
+OURS = r"^(?:\[ERROR\] |\s*)autograder\.errors\.\w+: (.+)"  # the last line of a traceback that nbgrader logged
 
 # What databases and systems say, what it means, and what to do. From the beginning of a line: a file's name may say anything.
 LOGGED = r"^(?:\[ERROR\] |\s*)"  # as nbgrader logs the end of a traceback

@@ -40,7 +40,7 @@ from autograder.grading.notebook import Submission
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
 from autograder.grading.verdict import Graded, Status, Verdict
-from autograder.nbgrader import configuration, headings, late, marks, pages, recognition, submitted
+from autograder.nbgrader import configuration, ending, headings, late, marks, pages, recognition, submitted
 from autograder.nbgrader.deadlines import Deadlines
 from autograder.nbgrader.submitted import HandedIn
 
@@ -112,11 +112,8 @@ class SubmissionExporter(NotebookExporter):
         self._found: Found | None = None
         self._assignment: Assignment | None = None
         if isinstance(self.parent, converters.Autograde):
-            try:
+            with ending.told(self, "nobody was marked"):
                 self._prepare(self.parent)
-            except CourseError as error:  # once, in place of once for each student
-                self.log.error("%s; nobody was marked. %s", error.happened, error)
-                raise SystemExit(2) from error
 
     def _prepare(self, converter: converters.Autograde) -> None:
         """Checks the course's settings, and gives nbgrader what was handed in, staged."""

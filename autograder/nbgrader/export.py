@@ -15,13 +15,12 @@ from nbgrader.api import Assignment, Gradebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins import ExportPlugin
 from traitlets import Unicode
-from traitlets.config import Application
 
 from autograder.errors import CourseError
 from autograder.lms import returning
 from autograder.lms.entering import Filled, Mark, State, fill, filled_beside
 from autograder.lms.sheets import Column, Sheet, System
-from autograder.nbgrader import headings, late, marks, recognition
+from autograder.nbgrader import ending, headings, late, marks, recognition
 from autograder.nbgrader.deadlines import in_words
 from autograder.nbgrader.marks import Marks
 
@@ -45,7 +44,7 @@ class ExportMarks(ExportPlugin):
     """
 
     def export(self, gradebook: Gradebook) -> None:
-        with told(self):
+        with ending.told(self, "nothing was exported"):
             self._export(gradebook)
 
     def _export(self, gradebook: Gradebook) -> None:
@@ -127,18 +126,6 @@ class ExportMarks(ExportPlugin):
         return found | {"misconceptions": " ".join(misconceptions)}
 
 
-@contextlib.contextmanager
-def told(plugin: ExportPlugin) -> Iterator[None]:
-    """Ends nbgrader's command with the sentence of a CourseError, in place of a traceback."""
-    try:
-        yield
-    except CourseError as error:
-        if not isinstance(plugin.parent, Application):
-            raise
-        plugin.log.error("Nothing was exported. %s", error)
-        raise SystemExit(2) from error
-
-
 def as_text(value: object) -> object:
     """What a spreadsheet would take for a formula, so that it shows it instead."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
@@ -195,7 +182,7 @@ class IntoSheet(ExportPlugin):
     filled: Filled
 
     def export(self, gradebook: Gradebook) -> None:
-        with told(self):
+        with ending.told(self, "nothing was exported"):
             self._export(gradebook)
 
     def _export(self, gradebook: Gradebook) -> None:

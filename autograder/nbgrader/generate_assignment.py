@@ -11,8 +11,7 @@ from nbformat import NotebookNode
 from nbgrader import preprocessors
 from nbgrader.converters import GenerateAssignment
 
-from autograder.errors import CourseError
-from autograder.nbgrader import recognition
+from autograder.nbgrader import ending, recognition
 
 Resources = dict[str, Any]
 STUBS: dict[str, Any] = {
@@ -28,11 +27,8 @@ class ReleaseExporter(NotebookExporter):
         super().__init__(*args, **kwargs)
         if not isinstance(self.parent, GenerateAssignment):
             return
-        try:
+        with ending.told(self, "nothing was released"):
             assignment = recognition.find(self.parent.coursedir, self.parent.coursedir.assignment_id)
-        except CourseError as error:
-            self.log.error("Nothing was released. %s", error)
-            raise SystemExit(2) from error
         if assignment is not None:
             # With the release committed and the gradebook not, nbgrader would skip the assignment and register nothing.
             self.parent.force = True

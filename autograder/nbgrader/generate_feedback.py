@@ -23,7 +23,7 @@ from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
 
 from autograder.assignment import Assignment
 from autograder.grading.hidden import visible
-from autograder.nbgrader import late, marks, pages, recognition, student_page
+from autograder.nbgrader import ending, late, marks, pages, recognition, student_page
 from autograder.nbgrader.autograde import Unshared
 from autograder.nbgrader.submitted import TIMESTAMP, matching, students_folder
 
@@ -54,7 +54,8 @@ class FeedbackExporter(HTMLExporter):
         self.assignment: Assignment | None = None
         self.marks: Mapping[str, marks.Marks] = {}
         if isinstance(self.parent, GenerateFeedback):
-            self._prepare(self.parent)
+            with ending.told(self, "no page was written"):
+                self._prepare(self.parent)
 
     def _prepare(self, converter: GenerateFeedback) -> None:
         coursedir = converter.coursedir

@@ -12,8 +12,7 @@ from typing import Any
 from nbconvert.exporters import HTMLExporter, NotebookExporter
 from nbgrader.converters.base import BaseConverter
 
-from autograder.errors import SettingError
-from autograder.nbgrader import configuration
+from autograder.nbgrader import configuration, ending
 
 
 class Notebooks(NotebookExporter):
@@ -37,9 +36,6 @@ def must_be_readable(converter: BaseConverter) -> None:
 
     Before any folder is touched: nbgrader makes the exporter first.
     """
-    for folder in dict.fromkeys((pathlib.Path.cwd(), pathlib.Path(converter.coursedir.root).resolve())):
-        try:
+    with ending.told(converter, "nothing was done"):
+        for folder in dict.fromkeys((pathlib.Path.cwd(), pathlib.Path(converter.coursedir.root).resolve())):
             configuration.read(folder)
-        except SettingError as error:
-            converter.log.error("%s; nothing was done. %s", error.happened, error)
-            raise SystemExit(2) from error
