@@ -132,8 +132,7 @@ def with_the_wheel_alone(folder):
 def pool(workers):
     """A pool of processes that mark as those of a class do: forked from what was imported once, with warm processes alike."""
     ours = assignments.load("vae_swiss_roll")
-    context = executors.context(ours)
-    context.set_forkserver_preload(["autograder.course.preloaded", f"{ours.package}.student", __name__])
+    context = executors.context(ours, __name__)
     with (
         Zygote.of(ours.operations, None).twin() as warm,
         concurrent.futures.ProcessPoolExecutor(workers, context, start_process, (ours.operations, warm)) as made,

@@ -398,10 +398,15 @@ def fake(folder, name, script):
     (folder / name).chmod(0o755)
 
 
-def test_make_test_lints_and_runs_pytest():
+def test_make_test_lints_and_runs_pytest_on_every_file_once():
     planned = run("make", "--dry-run", "test").stdout
-    for command in ("ruff check .", "ruff format --check .", "mypy", "-m pytest"):
+    for command in ("ruff check .", "ruff format --check .", "mypy"):
         assert command in planned
+    together, alone = re.findall(r"-m pytest (.+)", planned)
+    left_out = re.findall(r"--ignore (\S+)", together)
+    assert left_out == re.findall(r"\S+\.py", alone)
+    assert not re.search(r" -[km] |--deselect|\.py", together.partition("--ignore")[0])
+    assert [(ROOT / name).is_file() for name in left_out] == [True]
 
 
 def test_make_check_lints_and_leaves_the_sandboxed_tests_out():

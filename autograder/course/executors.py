@@ -157,10 +157,14 @@ class Processes:
             raise GraderError(DO_NOT_START) from error
 
 
-def context(assignment: Assignment) -> "ForkServerContext":
-    """Of processes that judge: what they need is imported once, by the server from which they are forked."""
+def context(assignment: Assignment, program: str = "__main__") -> "ForkServerContext":
+    """Of processes that judge: what they need is imported once, by the server from which they are forked.
+
+    Args:
+        program: the module whose functions they run besides.
+    """
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["autograder.course.preloaded", "__main__", f"{assignment.package}.student"])
+    made.set_forkserver_preload(["autograder.course.preloaded", program, f"{assignment.package}.student"])
     return made
 
 
