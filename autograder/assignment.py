@@ -187,8 +187,10 @@ def names() -> tuple[str, ...]:
 @functools.cache
 def default() -> str:
     """The name that is meant where nobody names one: the first assignment that comes with this package."""
-    entries = importlib.metadata.entry_points(group=GROUP)
-    return next(entry.name for entry in entries if entry.module.startswith(f"{__package__}."))
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        if entry.module.startswith(f"{__package__}."):
+            return entry.name
+    raise UnknownAssignment(f"This package has registered no assignment: reinstall it. Known: {', '.join(names())}.")
 
 
 @functools.cache

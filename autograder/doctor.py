@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
+import json
 import os
 import pathlib
 import platform
@@ -49,7 +50,7 @@ def examine(course: pathlib.Path) -> list[Finding]:
     Args:
         course: a folder; if it is a course's, there are findings about that, too.
     """
-    machine = [system(), versions(), packages(), alembic(), stops(), bwrap(), *sandbox(), checks(), solutions(), cuda()]
+    machine = [system(), versions(), packages(), alembic(), unreadable(), bwrap(), *sandbox(), checks(), solutions(), cuda()]
     return [*machine, postgresql(), *(about(course) if (course / configuration.CONFIG).exists() else [])]
 
 
@@ -71,17 +72,24 @@ def alembic() -> Finding:
     return Finding("alembic", found, there, repair="" if there else "pip install alembic")
 
 
-def stops() -> Finding:
+def unreadable() -> Finding:
     """Whether nbgrader's commands stop at a configuration that they cannot read: `nbgrader/unread.py` says how."""
-    ours = configuration.UNREAD.read_bytes()
-    places = [pathlib.Path(folder, configuration.UNREAD.name) for folder in jupyter_config_path()]
-    there = [place for place in places if place.is_file() and place.read_bytes() == ours]
-    if there:
-        return Finding("nbgrader", f"stops at a configuration that it cannot read: {there[0]}", needed=False)
-    where = pathlib.Path(sys.prefix, "etc", "jupyter")
-    repair = f"mkdir -p {shlex.quote(str(where))} && cp {shlex.quote(str(configuration.UNREAD))} {shlex.quote(str(where))}"
-    found = "goes on without a configuration that it cannot read, and so without a sandbox"
-    return Finding("nbgrader", found, False, needed=False, repair=repair)
+    from autograder.nbgrader.unread import INSTALLED
+
+    guard = json.loads(INSTALLED.read_text())["BaseConverter"]["exporter_class"]
+    for place in (pathlib.Path(folder, INSTALLED.name) for folder in jupyter_config_path()):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if json.loads(place.read_text(encoding="utf-8")).get("BaseConverter", {}).get("exporter_class") == guard:
+                return Finding("unreadable settings", f"nbgrader stops there: {place}", needed=False)
+    place = pathlib.Path(sys.prefix, "etc", "jupyter", INSTALLED.name)
+    if os.environ.get("JUPYTER_NO_CONFIG"):
+        repair = "unset JUPYTER_NO_CONFIG"
+    elif place.exists():
+        repair = f"take over into {place} what stands in {INSTALLED}"
+    else:
+        repair = "pip install --force-reinstall --no-deps .   (in this package's clone)"
+    found = "nbgrader goes on without what it cannot read, and so without a sandbox"
+    return Finding("unreadable settings", found, False, needed=False, repair=repair)
 
 
 # What students of such courses import beyond the lesson's own packages.

@@ -15,6 +15,7 @@ import nbformat
 import pytest
 
 from autograder import doctor
+from autograder.nbgrader.unread import INSTALLED
 from autograder.sandbox.outside import backends, conformance
 from autograder.sandbox.outside.bubblewrap import INSTALL
 from autograder.vae_swiss_roll.samples import sampler
@@ -254,15 +255,21 @@ def test_doctor_sees_a_configuration_that_cannot_be_read_and_open_files():
 
 
 def test_doctor_says_whether_nbgrader_stops_at_a_configuration_that_it_cannot_read(tmp_path, monkeypatch):
-    assert doctor.stops().ok
-    monkeypatch.setattr(jupyter_core.paths, "ENV_CONFIG_PATH", [])  # as where a wheel was unpacked by hand
+    assert doctor.unreadable().ok
+    place = tmp_path / "etc/jupyter/nbgrader_config.json"
+    monkeypatch.setattr(jupyter_core.paths, "ENV_CONFIG_PATH", [str(place.parent)])
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    finding = doctor.stops()
-    assert not finding.ok
+    finding = doctor.unreadable()  # as where a wheel was unpacked by hand
+    assert (finding.ok, "pip install --force-reinstall" in finding.repair) == (False, True)
     assert "without a sandbox" in finding.found
-    subprocess.run(finding.repair, shell=True, check=True)
-    monkeypatch.setattr(jupyter_core.paths, "ENV_CONFIG_PATH", [str(tmp_path / "etc/jupyter")])
-    assert doctor.stops().ok
+    place.parent.mkdir(parents=True)
+    place.write_text('{"Exchange": {"root": "/srv"}}')
+    finding = doctor.unreadable()
+    assert (finding.ok, f"take over into {place}" in finding.repair) == (False, True)
+    place.write_text(json.dumps({**json.loads(place.read_text()), **json.loads(INSTALLED.read_text())}))
+    assert doctor.unreadable().ok
+    monkeypatch.setenv("JUPYTER_NO_CONFIG", "1")
+    assert (doctor.unreadable().ok, doctor.unreadable().repair) == (False, "unset JUPYTER_NO_CONFIG")
 
 
 def test_doctor_says_whether_others_can_read_masters_with_solutions():

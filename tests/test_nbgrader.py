@@ -28,10 +28,10 @@ ACTIVE = ("page.html", "Figure.SVG", "page.xhtml", "feed.rss", "page.htm")
 HALF = sampler("return mu + torch.exp(logvar) * torch.randn_like(mu)")
 
 
-def nbgrader(course, *arguments, status=0):
+def nbgrader(course, *arguments, status=0, **variables):
     """Runs an nbgrader command in the course folder; its output."""
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
-    done = commands.run("nbgrader", *arguments, cwd=course, env={**os.environ, "PATH": path})
+    done = commands.run("nbgrader", *arguments, cwd=course, env={**os.environ, "PATH": path, **variables})
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -164,8 +164,20 @@ def test_a_sandbox_that_is_not_there_ends_the_command_once(course, tmp_path):
         ('c.GradeOutside.device = "tpu"', "c.GradeOutside.device names 'tpu', which does not exist. Known: auto, cpu, cuda."),
         ("c.GradeOutside.pionts = {}", "c.GradeOutside.pionts, which does not exist."),
         (
-            'c.Autograde.autograde_preprocessors = ["nbgrader.preprocessors.Execute", "nbgrader.preprocessors.SaveAutoGrades"]',
-            "autograde_preprocessors lacks autograder.nbgrader.autograde.GradeOutside",
+            'c.Autograde.autograde_preprocessors = ["nbgrader.preprocessors.SaveAutoGrades"]',
+            "c.Autograde.autograde_preprocessors lacks autograder.nbgrader.autograde.GradeOutside",
+        ),
+        (
+            'c.Autograde.autograde_preprocessors.insert(0, "nbgrader.preprocessors.Execute")',
+            "c.Autograde.autograde_preprocessors has Execute, which runs students' code without a sandbox",
+        ),
+        (
+            'c.Autograde.sanitize_preprocessors.append("nbconvert.preprocessors.ExecutePreprocessor")',
+            "c.Autograde.sanitize_preprocessors has ExecutePreprocessor, which runs",
+        ),
+        (
+            'c.Autograde.autograde_preprocessors.append("nbgrader.preprocessors.SaveGrades")',
+            "c.Autograde.autograde_preprocessors names nbgrader.preprocessors.SaveGrades, which cannot be imported",
         ),
     ],
 )
@@ -188,38 +200,100 @@ BROKEN = {
 
 @pytest.mark.parametrize("line", BROKEN)
 def test_what_nbgrader_cannot_read_it_does_not_go_on_without(line, course, tmp_path):
-    """In the course's folder or from elsewhere, by command or by formgrader: one sentence, with the line, and that is all."""
-    root, elsewhere = tmp_path / "course", tmp_path / "elsewhere"
-    shutil.copytree(course, root)
+    """In the course's folder or from elsewhere: one sentence, with the line, and that is all."""
+    root, good, elsewhere, home = (tmp_path / name for name in ("course", "good", "elsewhere", "home"))
+    for copy in (root, good):
+        shutil.copytree(course, copy)
     elsewhere.mkdir()
     number = len((root / "nbgrader_config.py").read_text().splitlines()) + 1
     with (root / "nbgrader_config.py").open("a") as config:
         config.write(f"{line}\n")
-    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    sentence = f"A setting is wrong; nothing was done. {root / 'nbgrader_config.py'}, line {number}: {BROKEN[line]}"
-    for folder, *command in (
-        (root, "autograde"),
-        (root, "generate_feedback"),
-        (root, "generate_assignment"),
-        (elsewhere, "autograde", f"--CourseDirectory.root={root}"),
+    before = contents(root), contents(good)
+    where = f"{root / 'nbgrader_config.py'}, line {number}: {BROKEN[line]}"
+    for folder, nothing, *command in (
+        (root, "nothing was done", "autograde"),
+        (root, "nothing was done", "generate_feedback"),
+        (root, "nothing was done", "generate_assignment"),
+        (elsewhere, "nothing was done", "autograde", f"--CourseDirectory.root={root}"),
+        # Where the other file is read, ours are in force.
+        (good, "nobody was marked", "autograde", f"--CourseDirectory.root={root}"),
+        (good, "no page was written", "generate_feedback", f"--CourseDirectory.root={root}"),
+        (root, "nothing was released", "generate_assignment", f"--CourseDirectory.root={good}"),
     ):
         said = nbgrader(folder, *command, NAME, "--force", status=2)
-        assert said.count(sentence) == 1
+        assert said.count(f"A setting is wrong; {nothing}. {where}") == 1
         assert "Converting notebook" not in said
-    done = subprocess.run([sys.executable, "-c", FORMGRADER], cwd=root, text=True, capture_output=True, check=True)
-    assert sentence in done.stdout
-    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+    home.mkdir()
+    theirs = shutil.copy(root / "nbgrader_config.py", home)  # what a user has for all courses
+    said = nbgrader(good, "autograde", NAME, "--force", status=2, JUPYTER_CONFIG_DIR=str(home))
+    assert said.count(f"A setting is wrong; nobody was marked. {theirs}, line {number}: {BROKEN[line]}") == 1
+    assert (contents(root), contents(good)) == before
 
 
-# As its server marks one student: in a process that has to live on.
-FORMGRADER = f"""
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# formgrader's server, started in another folder than the course's, and what it does at each of two clicks.
+FORMGRADER = """
+import os, pathlib, sys
 from nbgrader.apps.api import NbGraderAPI
-from nbgrader.apps.baseapp import NbGrader
+from nbgrader.server_extensions.formgrader.formgrader import FormgradeExtension
 
-app = NbGrader()
-app.load_config_file()
-print(NbGraderAPI(parent=app).autograde({NAME!r}, "half", force=True)["log"])
+name, config, mended = sys.argv[1:]
+server = FormgradeExtension()
+server.root_dir = os.getcwd()
+server.initialize([])
+for click in range(2):
+    server.coursedir.parent.load_config_file()
+    api = NbGraderAPI(server.coursedir, server.authenticator, parent=server.coursedir.parent)
+    print(api.autograde(name, "half", force=True).get("log"))
+    pathlib.Path(config).write_text(mended)
+print(api.generate_feedback(name, "half", force=True).get("log"))
 """
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_formgrader_elsewhere_marks_as_the_course_says_or_says_why_not(broken, course, tmp_path):
+    root, home = tmp_path / "course", tmp_path / "home"
+    shutil.copytree(course, root)
+    home.mkdir()
+    (home / "nbgrader_config.py").write_text(f"c = get_config()\nc.CourseDirectory.root = {str(root)!r}\n")
+    config = root / "nbgrader_config.py"
+    text = config.read_text()
+    if broken:
+        config.write_text(text + "c.GradeOutside.points = {\n")
+    before = contents(root) | {config: text.encode()}
+    done = subprocess.run(
+        [sys.executable, "-c", FORMGRADER, NAME, config, text],
+        cwd=home,
+        env={**os.environ, "JUPYTER_CONFIG_DIR": str(home)},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    if broken:
+        assert done.stdout.count("'{' was never closed") == 1
+        assert done.stdout.count(f"{config} could not be read when this program (formgrader: Jupyter) started.") == 2
+        assert {path: content for path, content in contents(root).items() if path.name != "gradebook.db"} == {
+            path: content for path, content in before.items() if path.name != "gradebook.db"
+        }
+    else:
+        assert "[ERROR]" not in done.stdout
+        assert "Feedback for half" in (root / "feedback/half" / NAME / f"{NAME}.html").read_text()
+    assert grades(root, "half") == grades(course, "half")
+
+
+def test_what_the_user_has_for_all_courses_puts_marking_into_them(course, tmp_path):
+    root, home = tmp_path / "course", tmp_path / "home"
+    shutil.copytree(course, root)
+    home.mkdir()
+    (root / "nbgrader_config.py").rename(home / "nbgrader_config.py")
+    said = nbgrader(root, "autograde", NAME, "--student", "half", "--force", JUPYTER_CONFIG_DIR=str(home))
+    assert "Collisions" not in said
+    assert grades(root, "half") == grades(course, "half")
+    marked = (root / "autograded/half" / NAME / f"{NAME}.ipynb").read_text()
+    assert "ran inside the notebook's own kernel" not in marked
 
 
 def test_without_the_exporter_that_tells_whose_it_is_nothing_of_ours_is_run(course, tmp_path):
@@ -305,6 +379,12 @@ def test_other_assignments_of_the_course_are_marked_as_stock_nbgrader_does(tmp_p
     nbgrader(tmp_path, "autograde", "other")
     with Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
         assert gradebook.find_submission("other", "ann").score == 2
+    # Of a course that has nothing of ours, nbgrader goes on without what it cannot read, as it does where we are not installed.
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = undefined\n")
+    said = nbgrader(tmp_path, "autograde", "other", "--force")
+    assert "Exception while loading config file" in said
+    nbgrader(tmp_path, "generate_feedback", "other")
+    assert (tmp_path / "feedback/ann/other/other.html").exists()
 
 
 def test_a_submission_is_recorded_whole_or_not_at_all(tmp_path):

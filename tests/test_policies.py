@@ -106,6 +106,13 @@ def test_settings_come_from_the_courses_configuration(tmp_path, submission, assi
     (tmp_path / "nbgrader_config.py").write_text("import sys\nsys.exit(1)\n")
     with pytest.raises(SettingError, match=r"nbgrader_config.py, line 2: SystemExit: 1"):
         settings_of(tmp_path)
+    (tmp_path / "nbgrader_config.py").write_text("import ast\nlimits = ast.literal_eval('{')\n")
+    with pytest.raises(SettingError, match=rf"{tmp_path}/nbgrader_config.py, line 2: SyntaxError: '{{' was never closed"):
+        settings_of(tmp_path)
+    (tmp_path / "nbgrader_config.py").unlink()
+    (tmp_path / "nbgrader_config.py").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SettingError, match=rf"{tmp_path}/nbgrader_config.py"):
+        settings_of(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def look(root: pathlib.Path, assignment: Assignment, name: str) -> Plan:
         raise FileExistsError(f"{name} is {found.name} in this course: name {assignment.name} otherwise with --as.")
     notebook = found.notebook_id if found and source.exists() else name
     configured = (root / configuration.CONFIG).exists()
-    return Plan(root, assignment, source / f"{notebook}.ipynb", configured, configured and not has_ours(config))
+    return Plan(root, assignment, source / f"{notebook}.ipynb", configured, configured and not configuration.has_ours(config))
 
 
 def begin(plan: Plan) -> Begun:
@@ -169,11 +169,6 @@ def generated(assignment: Assignment) -> NotebookNode:
         return nbformat.read(path, as_version=4)
 
 
-def has_ours(config: Config) -> bool:
-    """Whether a configuration has ours in it, though it may set parts of it itself."""
-    return bool(config.GenerateAssignment.get("exporter_class") == RELEASE["GenerateAssignment"]["exporter_class"])
-
-
 def in_gradebook(coursedir: configuration.CourseDirectory, name: str) -> bool:
     """Whether the gradebook has an assignment of that name, whosoever."""
     if not recognition.has_gradebook(coursedir.db_url):
@@ -196,7 +191,7 @@ def add_lines(path: pathlib.Path) -> None:
     end = b"\r\n" if b"\r\n" in before else b"\n"
     path.write_bytes(before.rstrip() + end * 2 + LINES.encode().replace(b"\n", end))
     try:
-        if has_ours(configuration.read(path.parent)):
+        if configuration.has_ours(configuration.read(path.parent)):
             return
         said = ""
     except CourseError as error:

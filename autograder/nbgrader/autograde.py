@@ -24,6 +24,7 @@ from typing import Any, NoReturn, TypeVar
 
 import nbformat
 from nbconvert.exporters import Exporter, NotebookExporter
+from nbconvert.preprocessors import ExecutePreprocessor
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader import converters
@@ -31,6 +32,7 @@ from nbgrader.api import Gradebook, SubmittedAssignment
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, Execute, NbGraderPreprocessor, SaveAutoGrades
 from traitlets.config import Config
+from traitlets.utils.importstring import import_item
 
 from autograder.assignment import Assignment
 from autograder.errors import CourseError, GraderError, SettingError, Ungradable
@@ -40,7 +42,7 @@ from autograder.grading.notebook import Submission
 from autograder.grading.results import Results
 from autograder.grading.settings import Settings
 from autograder.grading.verdict import Graded, Status, Verdict
-from autograder.nbgrader import configuration, ending, headings, late, marks, pages, recognition, submitted
+from autograder.nbgrader import configuration, ending, headings, late, marks, pages, recognition, submitted, unread
 from autograder.nbgrader.deadlines import Deadlines
 from autograder.nbgrader.submitted import HandedIn
 
@@ -118,15 +120,12 @@ class SubmissionExporter(NotebookExporter):
     def _prepare(self, converter: converters.Autograde) -> None:
         """Checks the course's settings, and gives nbgrader what was handed in, staged."""
         coursedir = converter.coursedir
+        if ending.is_of_a_program(converter):
+            unread.readable(converter)
         self._assignment = assignment = recognition.find(coursedir, coursedir.assignment_id)
         if assignment is None:
             return
-        listed = [getattr(part, "__name__", str(part)) for part in converter.autograde_preprocessors]
-        if not any(name.endswith("GradeOutside") for name in listed):
-            raise SettingError(
-                "c.Autograde.autograde_preprocessors lacks autograder.nbgrader.autograde.GradeOutside, and students' code "
-                "would run without a sandbox: start from MARKING in autograder/nbgrader/__init__.py."
-            )
+        marks_outside(converter)
         self._settings = configuration.settings(self.config, assignment)
         Deadlines.read(pathlib.Path(coursedir.root))  # what is wrong there is told before anybody is marked
         if isinstance(converter, OneStudent):
@@ -189,6 +188,29 @@ class SubmissionExporter(NotebookExporter):
             found.ungradable = str(error)
             return placeholder(assignment, str(error)), found
         return copy.deepcopy(found.submission.nb), found  # what nbgrader makes of it is not what is marked
+
+
+def marks_outside(converter: converters.Autograde) -> None:
+    """SettingError where students' code would run without a sandbox, by the lists of preprocessors that a course may set."""
+    outside = False
+    for name in ("sanitize_preprocessors", "autograde_preprocessors"):
+        for part in getattr(converter, name):
+            try:
+                kind = import_item(part) if isinstance(part, str) else part
+            except ImportError as error:
+                raise SettingError(f"c.Autograde.{name} names {part}, which cannot be imported: {error}") from error
+            if not isinstance(kind, type) or not issubclass(kind, ExecutePreprocessor):
+                continue
+            if not issubclass(kind, GradeOutside):
+                raise SettingError(
+                    f"c.Autograde.{name} has {kind.__name__}, which runs students' code without a sandbox: take it out."
+                )
+            outside = outside or name == "autograde_preprocessors"
+    if not outside:
+        raise SettingError(
+            "c.Autograde.autograde_preprocessors lacks autograder.nbgrader.autograde.GradeOutside, and nothing would be "
+            "marked: start from MARKING in autograder/nbgrader/__init__.py."
+        )
 
 
 def settled(coursedir: CourseDirectory, assignment: Assignment, students: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -294,8 +316,7 @@ class GradeOutside(configuration.Traits, Execute):
             if recognition.find(self.parent.parent.coursedir, about["assignment"]) is not None:
                 raise SettingError(
                     f"c.Autograde.exporter_class is {type(self.parent).__name__}, and must be "
-                    "autograder.nbgrader.autograde.SubmissionExporter or made from it. Where two files name one, nbgrader says "
-                    "which it takes."
+                    "autograder.nbgrader.autograde.SubmissionExporter or made from it."
                 )
         except CourseError as error:
             self._stop(about, error)

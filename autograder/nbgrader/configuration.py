@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 import pathlib
 import traceback
 from collections.abc import Iterator
@@ -15,10 +16,10 @@ from autograder.assignment import Assignment
 from autograder.errors import CourseError, SettingError
 from autograder.grading.results import Results
 from autograder.grading.settings import Execute, Settings, known
+from autograder.nbgrader import RELEASE
 from autograder.sandbox.outside.limits import Limits
 
 CONFIG = "nbgrader_config.py"
-UNREAD = pathlib.Path(__file__).with_name("nbgrader_config.json")  # as it is installed; unread.py says what for
 
 
 class Traits(Configurable):
@@ -73,13 +74,14 @@ def read(folder: pathlib.Path) -> Config:
         SettingError: the file cannot be run; it says where.
     """
     path = folder.resolve() / CONFIG  # as traceback names it
-    if not path.exists():
+    if not os.path.lexists(path):
         return Config()
     try:
         return PyFileConfigLoader(CONFIG, path=str(path.parent)).load_config()
-    except SyntaxError as error:
-        raise SettingError(f"{error.filename}, line {error.lineno}: {error.msg}: `{(error.text or '').strip()}`") from error
     except (Exception, SystemExit) as error:  # whatever an instructor's file may raise
+        if isinstance(error, SyntaxError) and pathlib.Path(str(error.filename)).is_file():  # or one that it has read
+            where = f"{error.filename}, line {error.lineno}"
+            raise SettingError(f"{where}: {error.msg}: `{(error.text or '').strip()}`") from error
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f", line {own[-1].lineno}" if own else ""
         raise SettingError(f"{path}{where}: {type(error).__name__}: {error}") from error
@@ -92,6 +94,11 @@ def of_course(folder: pathlib.Path) -> Config:
             f"{folder.resolve()} holds no {CONFIG}, so it is no course folder; go to one or name it with --course."
         )
     return read(folder)
+
+
+def has_ours(config: Config) -> bool:
+    """Whether a configuration has ours in it, though it may set parts of it itself."""
+    return bool(config.GenerateAssignment.get("exporter_class") == RELEASE["GenerateAssignment"]["exporter_class"])
 
 
 def settings(config: Config, assignment: Assignment | None = None, **instead: Any) -> Settings:
@@ -130,8 +137,8 @@ def checked(config: Config) -> Traits:
         class_ = autograde.GradeOutside
     for name in config.GradeOutside:
         if name not in class_.class_trait_names(config=True):
-            known = ", ".join(sorted(own))
-            raise SettingError(f"{CONFIG} sets c.GradeOutside.{name}, which does not exist. Known: {known}.")
+            ours = ", ".join(sorted(own))
+            raise SettingError(f"{CONFIG} sets c.GradeOutside.{name}, which does not exist. Known: {ours}.")
     with wrong_values():
         return class_(config=config)
 
@@ -147,7 +154,7 @@ def wrong_values() -> Iterator[None]:
 
 def results(root: pathlib.Path, config: Config) -> Results:
     """What was marked before in the course in a folder."""
-    return Results(root / GradeOutside(config=config).results)
+    return Results(root / checked(config).results)
 
 
 def limits(set_: dict[str, Any]) -> Limits:

@@ -21,13 +21,13 @@ def told(part: LoggingConfigurable, nothing: str) -> Iterator[None]:
     try:
         yield
     except CourseError as error:
-        if not is_of_an_application(part):
+        if not is_of_a_program(part):
             raise
         part.log.error("%s; %s. %s", error.happened, nothing, error)
         raise SystemExit(2) from error
 
 
-def is_of_an_application(part: LoggingConfigurable) -> bool:
+def is_of_a_program(part: LoggingConfigurable) -> bool:
     """Whether a program of nbgrader's or Jupyter's has made it; we make the parts of a command without one."""
     while part is not None and not isinstance(part, Application):
         part = part.parent

@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from nbgrader import preprocessors
 from nbgrader.converters import GenerateAssignment
 
-from autograder.nbgrader import ending, recognition
+from autograder.nbgrader import ending, recognition, unread
 
 Resources = dict[str, Any]
 STUBS: dict[str, Any] = {
@@ -28,6 +28,8 @@ class ReleaseExporter(NotebookExporter):
         if not isinstance(self.parent, GenerateAssignment):
             return
         with ending.told(self, "nothing was released"):
+            if ending.is_of_a_program(self):
+                unread.readable(self.parent)
             assignment = recognition.find(self.parent.coursedir, self.parent.coursedir.assignment_id)
         if assignment is not None:
             # With the release committed and the gradebook not, nbgrader would skip the assignment and register nothing.

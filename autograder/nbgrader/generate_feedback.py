@@ -23,7 +23,7 @@ from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
 
 from autograder.assignment import Assignment
 from autograder.grading.hidden import visible
-from autograder.nbgrader import ending, late, marks, pages, recognition, student_page
+from autograder.nbgrader import ending, late, marks, pages, recognition, student_page, unread
 from autograder.nbgrader.autograde import Unshared
 from autograder.nbgrader.submitted import TIMESTAMP, matching, students_folder
 
@@ -59,6 +59,8 @@ class FeedbackExporter(HTMLExporter):
 
     def _prepare(self, converter: GenerateFeedback) -> None:
         coursedir = converter.coursedir
+        if ending.is_of_a_program(converter):
+            unread.readable(converter)
         self.assignment = recognition.find(coursedir, coursedir.assignment_id)
         root, below = students_folder(coursedir, coursedir.autograded_directory, coursedir.assignment_id)
         if isinstance(converter, Students):
