@@ -21,7 +21,7 @@ from autograder.assignment import PACKAGE
 from autograder.errors import CourseError, GraderError, SandboxError, SettingError
 from autograder.grading.session import Kernel
 from autograder.grading.settings import absent
-from autograder.nbgrader import configuration
+from autograder.nbgrader import configuration, recognition
 from autograder.sandbox.outside import backends, bubblewrap, conformance, gpu
 from autograder.sandbox.outside.limits import Limits
 
@@ -151,8 +151,8 @@ def checks() -> Finding:
 
 def solutions() -> Finding:
     """The same of the master notebooks, which in a clone are not in the package."""
-    masters = (assignment.path.resolve() for assignment in installed())
-    folders = dict.fromkeys(path.parent.parent for path in masters if path.exists() and not path.is_relative_to(PACKAGE))
+    masters = [assignment.path.resolve() for assignment in installed() if assignment.path.exists()]
+    folders = dict.fromkeys(PACKAGE if path.is_relative_to(PACKAGE) else path.parent.parent for path in masters)
     return closed("solutions", "the master notebooks, with solutions", list(folders))
 
 
@@ -176,12 +176,15 @@ def about(course: pathlib.Path) -> list[Finding]:
     try:
         config = configuration.read(course)
         configuration.settings(config)
+        coursedir = configuration.CourseDirectory(course, config)
+        for name in recognition.names(coursedir):
+            configuration.settings(config, recognition.in_course(coursedir, name))
         if "GradeOutside" not in str(config.Autograde.get("autograde_preprocessors")):
             found = f"{configuration.CONFIG} says nothing of our marking: nbgrader runs students' code without a sandbox"
             repair = f"put `configure(c)` and its import into {course / configuration.CONFIG}"
-    except SettingError as error:
-        found = str(error)
-        repair = f"mend {course / configuration.CONFIG} before you start nbgrader"
+    except CourseError as error:
+        wrong = configuration.CONFIG if isinstance(error, SettingError) else "source"
+        found, repair = str(error), f"mend {course / wrong} before you start nbgrader"
     finding = Finding("this course", found, not repair, repair=repair)
     return [finding, closed("its files", "its solutions, submissions or marks", [course / name for name in PRIVATE], course)]
 

@@ -1,5 +1,6 @@
 """The command line, as people call it."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import jupyter_core.paths
 import nbformat
 import pytest
 
+from autograder import assignment as assignments
 from autograder import doctor
 from autograder.nbgrader.unread import INSTALLED
 from autograder.sandbox.outside import backends, conformance
@@ -252,6 +254,15 @@ def test_doctor_sees_a_configuration_that_cannot_be_read_and_open_files():
         assert "without a sandbox" in stock.found
         shutil.copy(ROOT / "nbgrader_config.py", config)
         assert [finding.ok for finding in doctor.about(folder)] == [True, True]
+        shutil.copytree(ROOT / "source", folder / "source", dirs_exist_ok=True)
+        with config.open("a") as file:
+            file.write('\nc.GradeOutside.policies = {"nosuch": True}\n')
+        (wrong, _) = doctor.about(folder)
+        assert (wrong.ok, wrong.repair) == (False, f"mend {config} before you start nbgrader")
+        assert "c.GradeOutside.policies names 'nosuch'" in wrong.found
+        (folder / "source/vae_swiss_roll/vae_swiss_roll.ipynb").write_text("{")
+        (wrong, _) = doctor.about(folder)
+        assert (wrong.ok, wrong.repair) == (False, f"mend {folder / 'source'} before you start nbgrader")
 
 
 def test_doctor_says_whether_nbgrader_stops_at_a_configuration_that_it_cannot_read(tmp_path, monkeypatch):
@@ -284,6 +295,22 @@ def test_doctor_says_whether_others_can_read_masters_with_solutions():
     finding = doctor.solutions()
     assert finding.ok == (not doctor.open_to_others(ROOT / "source"))
     assert finding.ok or f"chmod o-rwx {ROOT / 'source'}" == finding.repair
+
+
+def test_doctor_says_whether_others_can_read_the_masters_of_an_installed_wheel(monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        folder = pathlib.Path(place).resolve()
+        package = folder / "autograder"
+        master = package / "_course/source/vae_swiss_roll/vae_swiss_roll.ipynb"
+        master.parent.mkdir(parents=True)
+        master.touch()
+        folder.chmod(0o755)
+        own = dataclasses.replace(assignments.load("vae_swiss_roll"), path=master)
+        monkeypatch.setattr(doctor, "PACKAGE", package)
+        monkeypatch.setattr(doctor, "installed", lambda: [own])
+        assert (doctor.solutions().ok, doctor.solutions().repair) == (False, f"chmod o-rwx {package}")
+        package.chmod(0o750)
+        assert doctor.solutions().ok
 
 
 def test_every_command_explains_itself():

@@ -70,7 +70,7 @@ def course(tmp_path_factory):
     hand_in(root, "untouched", nbformat.writes(released).encode())
     hand_in(root, "broken", b'{"cells": [{"cell_type"')
     nbgrader(root, "autograde", NAME)
-    nbgrader(root, "generate_feedback", NAME)
+    assert "not recognized" not in nbgrader(root, "generate_feedback", NAME)
     nbgrader(root, "export")
     return root
 
@@ -163,6 +163,7 @@ def test_a_sandbox_that_is_not_there_ends_the_command_once(course, tmp_path):
     [
         ('c.GradeOutside.device = "tpu"', "c.GradeOutside.device names 'tpu', which does not exist. Known: auto, cpu, cuda."),
         ("c.GradeOutside.pionts = {}", "c.GradeOutside.pionts, which does not exist."),
+        ("c.GradeOutsid.points = {}", "sets c.GradeOutsid, which nothing reads: c.GradeOutside is meant."),
         (
             'c.Autograde.autograde_preprocessors = ["nbgrader.preprocessors.SaveAutoGrades"]',
             "c.Autograde.autograde_preprocessors lacks autograder.nbgrader.autograde.GradeOutside",
@@ -190,6 +191,9 @@ def test_a_wrong_setting_is_told_once_before_any_student_is_touched(line, senten
     assert said.count(sentence) == 1
     assert "A setting is wrong; nobody was marked." in said
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "autograded").rglob("*")} == before
+    if "c.GradeOutside" in line:
+        for command in ("generate_assignment", "generate_feedback"):
+            assert nbgrader(tmp_path, command, NAME, "--force", status=2).count(sentence) == 1
 
 
 BROKEN = {

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import math
 import os
 import pathlib
@@ -129,6 +130,9 @@ def settings(config: Config, assignment: Assignment | None = None, **instead: An
 
 def checked(config: Config) -> Traits:
     """`c.GradeOutside`, all that it sets checked: SettingError where a name does not exist, or a value has a wrong type."""
+    for name in difflib.get_close_matches(GradeOutside.__name__, config, cutoff=0.85):
+        if name != GradeOutside.__name__:
+            raise SettingError(f"{CONFIG} sets c.{name}, which nothing reads: c.GradeOutside is meant.")
     own = Traits.class_trait_names(config=True)
     class_: type[Traits] = GradeOutside
     if not set(config.GradeOutside) <= set(own):

@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from nbgrader import preprocessors
 from nbgrader.converters import GenerateAssignment
 
-from autograder.nbgrader import ending, recognition, unread
+from autograder.nbgrader import configuration, ending, recognition, unread
 
 Resources = dict[str, Any]
 STUBS: dict[str, Any] = {
@@ -31,6 +31,8 @@ class ReleaseExporter(NotebookExporter):
             if ending.is_of_a_program(self):
                 unread.readable(self.parent)
             assignment = recognition.find(self.parent.coursedir, self.parent.coursedir.assignment_id)
+            if assignment is not None and ending.is_of_a_program(self):
+                configuration.settings(self.config, assignment)
         if assignment is not None:
             # With the release committed and the gradebook not, nbgrader would skip the assignment and register nothing.
             self.parent.force = True

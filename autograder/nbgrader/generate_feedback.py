@@ -16,14 +16,16 @@ from typing import Any
 
 from nbconvert.exporters import HTMLExporter
 from nbconvert.exporters.templateexporter import TemplateExporter
+from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.converters import GenerateFeedback
-from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
+from nbgrader.preprocessors import GetGrades
+from traitlets import Bool
 
 from autograder.assignment import Assignment
 from autograder.grading.hidden import visible
-from autograder.nbgrader import ending, late, marks, pages, recognition, student_page, unread
+from autograder.nbgrader import configuration, ending, late, marks, pages, recognition, student_page, unread
 from autograder.nbgrader.autograde import Unshared
 from autograder.nbgrader.submitted import TIMESTAMP, matching, students_folder
 
@@ -73,6 +75,8 @@ class FeedbackExporter(HTMLExporter):
                 converter.assignments[str(student / below)] = [str(path) for path in found]
         if self.assignment is None:
             return
+        if ending.is_of_a_program(converter):
+            configuration.settings(self.config, self.assignment)
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
             if not isinstance(converter, Students):
                 late.settle(gradebook, coursedir.assignment_id, coursedir)
@@ -147,8 +151,13 @@ def look(master: pathlib.Path) -> str:
     return digest.hexdigest()
 
 
-class StripForStudents(NbGraderPreprocessor):
-    """Takes out of the feedback page what students must not see: hidden regions and marking schemes."""
+class StripForStudents(Preprocessor):
+    """Takes out of the feedback page what students must not see: hidden regions and marking schemes.
+
+    nbconvert's, as nbgrader's own base knows less than what an exporter of pages configures, and warns of it.
+    """
+
+    enabled = Bool(True).tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         nb.cells = [cell for cell in nb.cells if not cell.metadata.get("autograder", {}).get("marking_scheme")]
