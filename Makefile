@@ -73,7 +73,7 @@ clean:
 setup: .venv/ready sandbox
 
 # The stamp comes last, so that an installation that broke off is taken up again.
-.venv/ready: pyproject.toml constraints.txt autograder/nbgrader/nbgrader_config.json
+.venv/ready: pyproject.toml constraints.txt
 	@$(BIN)/python -c 'import pip; $(NEW_ENOUGH)' 2>/dev/null || { \
 		$(PYTHON) -c '$(NEW_ENOUGH)' 2>/dev/null || { \
 			echo "Python 3.11 or newer is needed; $(PYTHON) is: $$($(PYTHON) --version 2>&1 || true)"; \
