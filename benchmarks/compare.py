@@ -4,7 +4,8 @@
     python benchmarks/compare.py ../before --speed     `autograder grade` on a class, the two in turn
 
 Both run in this environment; only the code differs. Of two marks that follow from whichever limit is met first (a hostile
-submission that hoards memory until its time is up), either may come: compare a checkout with itself to see which.
+submission that hoards memory until its time is up), either may come: compare a checkout with itself to see which. A copy of
+itself also says how far two times differ for no reason.
 """
 
 import argparse
@@ -105,7 +106,7 @@ def verdicts(checkout, folder, names):
 
 
 def speed(folder, checkouts, submissions, rounds):
-    """Prints what each round took, and the ratio. → exit code"""
+    """Prints what each round took, and the ratio round by round, since a machine's speed drifts. → exit code"""
     courses = {label: course(folder / label, checkout, submissions) for label, checkout in checkouts.items()}
     took = {label: [] for label in checkouts}
     for number in range(rounds):
@@ -113,7 +114,9 @@ def speed(folder, checkouts, submissions, rounds):
             took[label].append(graded(checkouts[label], courses[label]))
             print(f"round {number + 1}, {label}: {took[label][-1]:.2f} s", flush=True)
     before, now = (statistics.median(took[label]) for label in ("before", "now"))
-    print(f"{submissions} submissions, median of {rounds}: {before:.2f} s before, {now:.2f} s now, ratio {now / before:.3f}")
+    ratios = [now / before for before, now in zip(took["before"], took["now"], strict=True)]
+    print(f"{submissions} submissions, median of {rounds}: {before:.2f} s before, {now:.2f} s now")
+    print(f"now / before, round by round: {min(ratios):.3f} to {max(ratios):.3f}, median {statistics.median(ratios):.3f}")
     return 0
 
 
