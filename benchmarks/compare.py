@@ -4,8 +4,8 @@
     python benchmarks/compare.py ../before --speed     `autograder grade` on a class, the two in turn
 
 Both run in this environment; only the code differs. Of two marks that follow from whichever limit is met first (a hostile
-submission that hoards memory until its time is up), either may come: compare a checkout with itself to see which. A copy of
-itself also says how far two times differ for no reason.
+submission that hoards memory until its time is up), either may come. A checkout compared with a copy of itself shows
+which they are, and how far two times differ for no reason.
 """
 
 import argparse
@@ -113,8 +113,8 @@ def speed(folder, checkouts, submissions, rounds):
         for label in sorted(checkouts, reverse=bool(number % 2)):
             took[label].append(graded(checkouts[label], courses[label]))
             print(f"round {number + 1}, {label}: {took[label][-1]:.2f} s", flush=True)
-    before, now = (statistics.median(took[label]) for label in ("before", "now"))
     ratios = [now / before for before, now in zip(took["before"], took["now"], strict=True)]
+    before, now = (statistics.median(took[label]) for label in ("before", "now"))
     print(f"{submissions} submissions, median of {rounds}: {before:.2f} s before, {now:.2f} s now")
     print(f"now / before, round by round: {min(ratios):.3f} to {max(ratios):.3f}, median {statistics.median(ratios):.3f}")
     return 0
