@@ -482,7 +482,7 @@ def test_the_page_loads_and_runs_nothing_and_fits_a_telephone(page, tmp_path):
     path = tmp_path / "report.html"
     path.write_text(page)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         shown, said, requests = browser.new_page(viewport={"width": 390, "height": 844}), [], []
         shown.on("console", lambda message: said.append(message.text))
         shown.on("request", lambda request: requests.append(request.url))
