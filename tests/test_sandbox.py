@@ -16,6 +16,7 @@ from autograder.errors import SandboxError, TimedOut, WorkerDied
 from autograder.grading.session import Kernel
 from autograder.sandbox.outside import bubblewrap, conformance
 from autograder.sandbox.outside.limits import MIB, Limits
+from autograder.sandbox.outside.processes import ended
 from autograder.sandbox.outside.warm import Zygote
 from tests.conftest import ORDINARY_USER, QUICKLY, with_python_open_to_all
 
@@ -136,7 +137,8 @@ def test_pythons_garbage_is_collected_and_the_libraries_are_not_looked_at_for_it
     assert inside("import gc\nresult = [gc.isenabled(), gc.get_freeze_count() > 100_000]") == [True, True]
 
 
-def test_processes_are_limited_and_end_with_the_sandbox(start, calls):
+def test_processes_are_limited_and_end_with_the_sandbox(start, calls, monkeypatch):
+    """However long the grader is kept waiting after it has closed the channel, which is when a kernel ends by itself."""
     worker = start(calls, Limits(processes=40))
     code = """
         import os, time
@@ -153,6 +155,8 @@ def test_processes_are_limited_and_end_with_the_sandbox(start, calls):
     reply, _ = worker.channel.call({"code": textwrap.dedent(code)}, {}, 20, "forks")
     assert 0 < reply["result"] < 45
     inside = set(pathlib.Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split())
+    close = worker.channel.close
+    monkeypatch.setattr(worker.channel, "close", lambda: (close(), ended(worker.process, 2)))
     worker.kill()
     assert not [pid for pid in {str(worker.pid), *inside} if pathlib.Path(f"/proc/{pid}").exists()]
 

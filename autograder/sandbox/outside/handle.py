@@ -64,8 +64,9 @@ class Worker:
 
     def kill(self) -> None:
         """Ends everything inside, at once. Safe to call twice."""
-        self.channel.close()
+        # Before the channel is closed, at which a kernel ends by itself, and the outermost process before what it holds.
         self.end()
+        self.channel.close()
         if not ended(self.process, 5):
             self.process.kill()
         self.process.wait()
