@@ -22,6 +22,7 @@ import traceback
 
 ROOT = pathlib.Path(__file__).parent.parent
 BIN = pathlib.Path(sys.executable).parent
+PATIENCE = 600  # seconds that a test waits for what comes: no test depends on how fast the machine is
 
 
 def run(name, *arguments, cwd=None, env=None, timeout=1800):

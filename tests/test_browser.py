@@ -22,6 +22,7 @@ from nbgrader.api import Gradebook
 from autograder.course.fill import cell, fill
 from autograder.nbgrader.submitted import look
 from autograder.vae_swiss_roll.samples import WRITTEN, loss, sampler
+from tests.commands import PATIENCE
 from tests.conftest import QUICKLY
 from tests.hostile import submission
 from tests.hostile.script_in_everything import FORGED, HOST, PAYLOADS
@@ -123,16 +124,15 @@ def serving(root, home):
         yield f"http://127.0.0.1:{port}/formgrader"
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(PATIENCE)
 
 
 def wait_for(address, server, log):
-    for _ in range(300):
+    while True:
         with contextlib.suppress(OSError):
-            return urllib.request.urlopen(address, timeout=5)
+            return urllib.request.urlopen(address, timeout=PATIENCE)
         assert server.poll() is None, log.read_text()
         time.sleep(0.2)
-    raise AssertionError(log.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +157,7 @@ class Visit:
 
     def __init__(self, browser, address, change=None):
         self.context = browser.new_context(viewport=SIZE, extra_http_headers={"Authorization": f"token {TOKEN}"})
+        self.context.set_default_timeout(PATIENCE * 1000)
         self.context.on("request", lambda request: self.requests.append(request.url))
         self.context.on("dialog", lambda dialog: (self._titles.append("PWNED_dialog"), dialog.dismiss()))
         self.page = self.context.new_page()
@@ -175,7 +176,7 @@ class Visit:
     def settle(self):
         """Waits until the page is there and whatever it started has begun."""
         with contextlib.suppress(Exception):  # a page that leaves, or never loads to its end
-            self.page.wait_for_load_state("load", timeout=3000)
+            self.page.wait_for_load_state("load", timeout=60_000)
         self.page.wait_for_timeout(200)
         self._titles += [page.title() for page in self.context.pages]
 
@@ -510,10 +511,12 @@ def test_every_payload_does_its_harm_where_nothing_stops_it(visit, tmp_path):
             '<input id="reflection_beta" type="number"><p id="last">the end</p>'
         )
         there = visit(path.as_uri())  # a page of its own: another may still be on its way to where the payload sent it
-        if harmless(there):
+        for _ in range(2 if name in IDLE else 100):  # harm may take its time on a busy machine
+            if not harmless(there):
+                break
             there.click_everything()
-            if harmless(there):
-                idle.add(name)
+        else:
+            idle.add(name)
     assert idle == IDLE
 
 

@@ -10,6 +10,7 @@ import pytest
 from autograder.errors import SandboxError, WorkerDied
 from autograder.sandbox.outside import backends, bubblewrap, conformance, plain
 from autograder.sandbox.outside.limits import MIB, Limits
+from tests.commands import PATIENCE
 from tests.conftest import with_python_open_to_all
 from tests.test_cli import run as autograder
 
@@ -65,7 +66,7 @@ def test_looking_for_what_is_left_ends_no_worker_of_others(monkeypatch, start):
     try:
         (end,) = conformance.examine(plain.start_none)
         assert not end.holds
-        assert others.channel.call({"code": "result = 5"}, {}, 30, "the other")[0]["result"] == 5
+        assert others.channel.call({"code": "result = 5"}, {}, PATIENCE, "the other")[0]["result"] == 5
     finally:
         others.kill()
 
@@ -120,7 +121,7 @@ def test_another_uids_processes_are_ended_when_together_they_hold_too_much():
         try:
             for count, seconds in ((2, 1), (4, 20)):  # six in the end
                 asked = {"code": conformance.fill(HOG, {"count": count, "seconds": seconds})}
-                print(count, worker.channel.call(asked, {}, 30, "the hog")[0]["result"])
+                print(count, worker.channel.call(asked, {}, 600, "the hog")[0]["result"])
         except WorkerDied:
             print(count, "ended")
         worker.kill()
@@ -154,7 +155,7 @@ def test_what_is_no_processs_private_memory_counts_too(hoard):
         worker = bubblewrap.start_warm(conformance.PROBES, Limits(total_memory_bytes=800 * MIB))
         try:
             code = f"count = {count}\n{textwrap.dedent(HOARDS[hoard])}\ntime.sleep({1 if count < 9 else 20})\nresult = True"
-            return worker.channel.call({"code": code}, {}, 30, "the hoard")[0]["result"]
+            return worker.channel.call({"code": code}, {}, PATIENCE, "the hoard")[0]["result"]
         finally:
             worker.kill()
 

@@ -14,6 +14,7 @@ from autograder.grading.settings import Settings
 from autograder.grading.submission import grade
 from autograder.sandbox.outside import bubblewrap, conformance, gpu
 from autograder.sandbox.outside.limits import GIB, Limits
+from tests.commands import PATIENCE
 
 pytestmark = pytest.mark.sandboxed
 
@@ -66,7 +67,7 @@ def test_one_submission_per_gpu(nodes):
             thread = threading.Thread(target=wait)
             thread.start()
             assert not third.wait(0.5)
-        assert third.wait(5)
+        assert third.wait(PATIENCE)
     thread.join()
     assert order == [second.nodes[0]]
 
@@ -96,7 +97,7 @@ result.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
     ):
         worker = start(conformance.PROBES, limits, leased)
         try:
-            reply, _ = worker.call({"code": code}, {}, 20, "the probe")
+            reply, _ = worker.call({"code": code}, {}, PATIENCE, "the probe")
         finally:
             worker.kill()
         assert reply["result"] == expected, reply

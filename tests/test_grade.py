@@ -26,6 +26,7 @@ from autograder.grading.settings import Settings
 from autograder.nbgrader.submitted import look
 from autograder.sandbox.outside.limits import Limits
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, sampler
+from tests.commands import PATIENCE
 from tests.conftest import ROOT
 from tests.test_cli import COMMAND, run
 from tests.test_nbgrader import nbgrader
@@ -175,7 +176,7 @@ def test_a_killed_driver_leaves_nothing_running_and_the_next_run_goes_on(new_cla
     running.kill()
     running.wait()
     assert below
-    _, alive = psutil.wait_procs(below, timeout=20)
+    _, alive = psutil.wait_procs(below, timeout=PATIENCE)
     assert alive == []
     kept = {path: path.stat().st_mtime_ns for path in root.rglob("*.json.gz")}
     assert 1 <= len(kept) < 7
@@ -184,25 +185,27 @@ def test_a_killed_driver_leaves_nothing_running_and_the_next_run_goes_on(new_cla
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
-def test_an_interrupted_run_ends_at_once_and_says_how_to_go_on(new_class):
+def test_an_interrupted_run_ends_and_says_how_to_go_on(new_class):
     root = new_class()
     running = grade(root, "--workers", "2")
     wait_until(lambda: list(root.glob("autograded/*/*/*.ipynb")))
     below = psutil.Process(running.pid).children(recursive=True)
     os.killpg(running.pid, signal.SIGINT)
-    said, _ = running.communicate(timeout=30)
+    said, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130
     assert "are marked and recorded. The same command goes on" in said
     assert "Traceback" not in said
-    _, alive = psutil.wait_procs(below, timeout=20)
+    _, alive = psutil.wait_procs(below, timeout=PATIENCE)
     assert alive == []
 
 
-def wait_until(what, seconds=120):
-    end = time.monotonic() + seconds
-    while not what():
+def wait_until(what):
+    """What `what()` gives, once it is something."""
+    end = time.monotonic() + PATIENCE
+    while not (found := what()):
         assert time.monotonic() < end
         time.sleep(0.1)
+    return found
 
 
 def graders():
@@ -245,8 +248,7 @@ def test_killing_what_marks_the_slowest_submission_changes_no_mark(new_class, se
     root = new_class()
     running = grade(root, "--workers", "2")
     driver = psutil.Process(running.pid)
-    wait_until(lambda: slowest(driver.children(recursive=True)))
-    slowest(driver.children(recursive=True)).kill()
+    wait_until(lambda: slowest(driver.children(recursive=True))).kill()
     said, _ = running.communicate()
     assert "7 submissions" in said, said
     assert (rows(sqlite(root)), told(root)) == serial
@@ -256,8 +258,7 @@ def test_a_killed_grader_costs_nothing_but_a_second_attempt(submissions, assignm
     settings = Settings(limits=Limits(**LIMITS))
     with Processes(assignment, 2) as executor:
         slow = executor.submit(submissions["cem"], {}, assignment, settings)
-        wait_until(lambda: any(map(busy, graders())))
-        next(filter(busy, graders())).kill()
+        wait_until(lambda: next(filter(busy, graders()), None)).kill()
         others = [executor.submit(submissions[name], {}, assignment, settings) for name in ("ann", "ben")]
         scores = [results.unpack(future.result()[1]).verdict.score for future in (slow, *others)]
     assert scores == [3, 8, 7]
@@ -301,7 +302,7 @@ def test_graders_that_do_not_start_are_no_submissions_failure(broken, new_class,
     root = new_class()
     (tmp_path / "torch.py").write_text(broken)
     running = grade(root, "--workers", "2", PYTHONPATH=str(tmp_path))
-    said, _ = running.communicate(timeout=60)
+    said, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 2
     assert "The grader failed; nobody was marked. The processes that mark do not start" in " ".join(said.split())
     assert not [*root.glob("autograded/*/*/*.ipynb"), *root.rglob("*.json.gz")]
@@ -377,7 +378,7 @@ def cluster(tmp_path):
         yield address, started[1:]
         for process in started:
             process.kill()  # one that is asked to end takes its time
-            process.wait(30)
+            process.wait(PATIENCE)
 
 
 def test_a_cluster_whose_busiest_worker_dies_gives_the_serial_marks(new_class, serial, cluster):
@@ -385,8 +386,7 @@ def test_a_cluster_whose_busiest_worker_dies_gives_the_serial_marks(new_class, s
     root = new_class()
     marking = [psutil.Process(worker.pid) for worker in workers]
     running = grade(root, "--scheduler", address)
-    wait_until(lambda: slowest(marking))
-    slowest(marking).kill()
+    wait_until(lambda: slowest(marking)).kill()
     said, _ = running.communicate()
     assert "7 submissions" in said, said
     assert (rows(sqlite(root)), told(root)) == serial

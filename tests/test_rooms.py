@@ -23,6 +23,7 @@ from autograder.grading import results
 from autograder.sandbox.outside import bubblewrap, plain, room
 from autograder.sandbox.outside.limits import Limits
 from autograder.vae_swiss_roll import misconceptions
+from tests.commands import PATIENCE
 from tests.conftest import QUICKLY
 
 PACKAGE = pathlib.Path(autograder.__file__).parent
@@ -89,7 +90,7 @@ def test_a_worker_gets_what_is_on_the_list_and_nothing_else(start):
     worker = start(probe, Limits())
     where = bubblewrap.ROOM if start is not plain.start_none else f"{pathlib.Path(worker.connection['ip']).parent.parent}/room"
     try:
-        reply, _ = worker.channel.call({"code": SEEN.replace("ROOM", repr(where))}, {}, 30, "the look")
+        reply, _ = worker.channel.call({"code": SEEN.replace("ROOM", repr(where))}, {}, PATIENCE, "the look")
     finally:
         worker.kill()
     listed = sorted(name for _, name in room.files(probe))
@@ -161,7 +162,7 @@ def test_a_worker_sees_no_package_of_another_assignment(start, monkeypatch):
         worker = start(room.INSIDE / "probe.py", Limits())
         places = str(package), str(master.parent)
         code = f"import glob\nresult = [glob.glob(f'{{top}}/**/*', recursive=True) for top in {places!r}]"
-        reply, _ = worker.channel.call({"code": code}, {}, 30, "the look")
+        reply, _ = worker.channel.call({"code": code}, {}, PATIENCE, "the look")
         worker.kill()
         assert reply["result"] == [[], []]
     finally:

@@ -18,6 +18,7 @@ from autograder.sandbox.outside import bubblewrap, conformance
 from autograder.sandbox.outside.limits import MIB, Limits
 from autograder.sandbox.outside.processes import ended
 from autograder.sandbox.outside.warm import Zygote
+from tests.commands import PATIENCE
 from tests.conftest import ORDINARY_USER, QUICKLY, with_python_open_to_all
 
 pytestmark = pytest.mark.sandboxed
@@ -152,7 +153,7 @@ def test_processes_are_limited_and_end_with_the_sandbox(start, calls, monkeypatc
         except OSError:
             pass
     """
-    reply, _ = worker.channel.call({"code": textwrap.dedent(code)}, {}, 20, "forks")
+    reply, _ = worker.channel.call({"code": textwrap.dedent(code)}, {}, PATIENCE, "forks")
     assert 0 < reply["result"] < 45
     inside = set(pathlib.Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split())
     close = worker.channel.close
@@ -162,7 +163,7 @@ def test_processes_are_limited_and_end_with_the_sandbox(start, calls, monkeypatc
 
 
 def test_a_call_that_never_ends_is_told_from_one_that_dies(start, calls):
-    for code, seconds, error in (("while True: pass", 0.1, TimedOut), ("import os; os._exit(3)", 20, WorkerDied)):
+    for code, seconds, error in (("while True: pass", 0.1, TimedOut), ("import os; os._exit(3)", PATIENCE, WorkerDied)):
         worker = start(calls, Limits())
         with pytest.raises(error):
             worker.channel.call({"code": code}, {}, seconds, "the code")
@@ -173,9 +174,9 @@ def test_workers_share_nothing(start, calls):
     first, second = start(calls, Limits()), start(calls, Limits())
     try:
         for code in ("open('/tmp/left', 'w')", "import torch\ntorch.left = 1", "import os\nos.environ['LEFT'] = '1'"):
-            first.channel.call({"code": code}, {}, 10, "the code")
+            first.channel.call({"code": code}, {}, PATIENCE, "the code")
         code = "import os, torch\nresult = [os.path.exists('/tmp/left'), hasattr(torch, 'left'), 'LEFT' in os.environ]"
-        reply, _ = second.channel.call({"code": code}, {}, 10, "the code")
+        reply, _ = second.channel.call({"code": code}, {}, PATIENCE, "the code")
         assert reply["result"] == [False, False, False]
     finally:
         first.kill()
@@ -216,7 +217,7 @@ result = "done"
 
 def test_nothing_of_a_submission_is_left_for_the_next(start, calls):
     def ask(worker, code):
-        reply, _ = worker.channel.call({"code": code}, {}, 20, "the code")
+        reply, _ = worker.channel.call({"code": code}, {}, PATIENCE, "the code")
         return reply["result"]
 
     states, left = [], []
@@ -267,7 +268,7 @@ def test_one_warm_process_serves_many_slots_through_twins(calls):
         for twin in (*twins, zygote):
             Zygote._living[key] = twin
             worker = bubblewrap.start_warm(calls, Limits())
-            reply, _ = worker.channel.call({"code": "result = 1 + 1"}, {}, 20, "the code")
+            reply, _ = worker.channel.call({"code": "result = 1 + 1"}, {}, PATIENCE, "the code")
             assert reply["result"] == 2
             assert Zygote.of(calls, None) is twin
             worker.kill()
@@ -275,7 +276,7 @@ def test_one_warm_process_serves_many_slots_through_twins(calls):
         children = [child for child in psutil.Process(zygote.process.pid).children() if child not in started]
         for child in children:
             child.kill()
-        psutil.wait_procs(children, timeout=10)
+        psutil.wait_procs(children, timeout=PATIENCE)
         Zygote._living[key] = twins[0]
         worker = bubblewrap.start(calls, Limits())
         worker.kill()
@@ -285,7 +286,7 @@ def test_one_warm_process_serves_many_slots_through_twins(calls):
         if own is not None:
             Zygote._living[key] = own
     zygote._control.close()
-    assert zygote.process.wait(10) == 0
+    assert zygote.process.wait(PATIENCE) == 0
 
 
 def test_without_bubblewrap_the_repair_is_named_and_nothing_is_started(calls, monkeypatch):
@@ -307,7 +308,7 @@ def test_an_ordinary_user_gets_the_same_sandbox():
         from autograder.sandbox.outside import bubblewrap
         for start in (bubblewrap.start_warm, bubblewrap.start_cold):
             worker = start({str(calls)!r}, bubblewrap.Limits())
-            reply, _ = worker.channel.call({{"code": "result = open('/proc/self/status').read()"}}, {{}}, 10, "status")
+            reply, _ = worker.channel.call({{"code": "result = open('/proc/self/status').read()"}}, {{}}, {PATIENCE}, "status")
             assert "CapEff:\\t0000000000000000" in reply["result"] and "NoNewPrivs:\\t1" in reply["result"]
             worker.kill()
         print("same")
@@ -320,7 +321,7 @@ def test_an_ordinary_user_gets_the_same_sandbox():
 def test_a_warm_worker_has_imported_what_the_lesson_needs_before_it_was_forked(calls):
     worker = bubblewrap.start_warm(calls, Limits())
     code = "import sys\nresult = [name for name in ('torch', 'matplotlib.pyplot', 'tqdm', 'psutil') if name not in sys.modules]"
-    reply, _ = worker.channel.call({"code": code}, {}, 10, "the code")
+    reply, _ = worker.channel.call({"code": code}, {}, PATIENCE, "the code")
     worker.kill()
     assert reply["result"] == []
 
@@ -352,6 +353,6 @@ def test_a_sandbox_ends_with_its_grader_even_if_it_was_not_told(calls):
     """A bwrap that has only just started misses its parent's end; the pipe to it does not."""
     worker = bubblewrap.start_warm(calls, Limits())
     worker.process.stdin.close()
-    assert worker.process.wait(10) is not None
+    assert worker.process.wait(PATIENCE) is not None
     assert not worker.alive()
     worker.kill()

@@ -17,6 +17,7 @@ from autograder.course import selftest
 from autograder.errors import CourseError
 from autograder.vae_swiss_roll.samples import ANSWERS, loss, sampler
 from autograder.vae_swiss_roll.variants import variants
+from tests.commands import PATIENCE
 
 pytestmark = pytest.mark.sandboxed
 
@@ -135,12 +136,12 @@ def test_ctrl_c_ends_all_processes():
             time.sleep(0.2)
         family = below(running.pid)
         os.killpg(running.pid, signal.SIGINT)
-        _, said = running.communicate(timeout=60)
+        _, said = running.communicate(timeout=PATIENCE)
     finally:
         running.kill()
     assert running.returncode not in (0, 2)
     assert b"Traceback" not in said
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE
     while time.monotonic() < until and (left := [pid for pid in family if Path(f"/proc/{pid}").exists()]):
         time.sleep(0.2)
     assert left == []
