@@ -18,6 +18,7 @@ from autograder.sandbox.inside import frames
 from autograder.sandbox.inside.messages import Failure
 from autograder.sandbox.outside.channel import Channel
 from autograder.vae_swiss_roll.student import Student
+from tests.commands import PATIENCE
 
 
 def parts(frame):
@@ -91,7 +92,7 @@ def test_every_wrong_answer_on_the_channel_is_the_submissions_failure(answer, er
     thread = threading.Thread(target=reply)
     thread.start()
     with pytest.raises(error):
-        Channel(ours).call({"op": "x"}, {}, 0.5, "the call")
+        Channel(ours).call({"op": "x"}, {}, 0.5 if error is TimedOut else PATIENCE, "the call")
     thread.join()
     theirs.close()
 
