@@ -25,8 +25,8 @@ from autograder.nbgrader.marks import Waiting
 from autograder.vae_swiss_roll.samples import RIGHT, WRITTEN, kl, sample
 from tests import commands
 from tests.conftest import ROOT
-from tests.test_browser import CHROMIUM, QUIET
 from tests.test_cli import run
+from tools.lab import CHROMIUM, QUIET
 
 pytestmark = pytest.mark.sandboxed
 

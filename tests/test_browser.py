@@ -5,7 +5,6 @@ import contextlib
 import os
 import pathlib
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from tests.conftest import QUICKLY
 from tests.hostile import submission
 from tests.hostile.script_in_everything import FORGED, HOST, PAYLOADS
 from tests.hostile.script_in_everything import PNG as FIGURE
+from tools.lab import CHROMIUM, QUIET
 
 AXE = pathlib.Path(axe_playwright_python.__file__).with_name("axe.min.js")
 NAME, STUDENT, FAILING, TOKEN = "vae_swiss_roll", "mallory", "finn", "a-token-of-this-test"
@@ -37,18 +37,6 @@ ANSWERS = ("reflection_trick", "reflection_dynamics", "reflection_beta")
 TITLES = {"feedback": f"Feedback for {STUDENT}: A variational autoencoder on the Swiss roll", "formgrader": NAME}
 STARTS = {"feedback": 'class="notebook">', "formgrader": 'id="notebook-container">'}
 SIZE = {"width": 1200, "height": 900}
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-# Without the browser's own traffic, so that each request that is seen is the page's. No name leads anywhere, and at once:
-# a machine may take seconds to find out that there is no such name.
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
 
 pytestmark = [
     pytest.mark.sandboxed,

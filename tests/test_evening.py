@@ -10,8 +10,9 @@ import pytest
 from nbgrader.api import Gradebook
 
 from autograder.course.folder import Course, quiet
-from tests.test_browser import CHROMIUM, NAME, browser, give, page_of, serving, visit  # noqa: F401
+from tests.test_browser import NAME, browser, give, page_of, serving, visit  # noqa: F401
 from tests.test_cli import run
+from tools.lab import CHROMIUM
 
 pytestmark = pytest.mark.sandboxed
 
